@@ -1,0 +1,59 @@
+"""Names that several processes must agree on: run ids, the slot of an id, Redis keys.
+
+A run id opens with the name of its owner (a job or a DAG), so that its slot can be told from the id alone, and
+every key of a slot carries the slot's hash tag, so that each script touches one slot (Redis Cluster).
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import crc32
+from typing import NewType
+
+from backbeat.core.when import iso
+
+RunId = NewType("RunId", str)
+
+_OWNER_ENDS = re.compile(r"[@:#/]")
+
+
+def occurrence_id(schedule_id: str, nominal_ms: int) -> RunId:
+    """The id of the one run of an occurrence: `reports.daily@2026-11-23T02:00:00Z`."""
+    return RunId(f"{schedule_id}@{iso(nominal_ms)}")
+
+
+def submitted_id(job: str, key: str) -> RunId:
+    """The id of a run that a caller asked for, under the caller's idempotency key or a fresh unique one."""
+    return RunId(f"{job}:{key}")
+
+
+def owner_of(identity: str) -> str:
+    """The job or DAG that a run id or schedule id belongs to."""
+    return _OWNER_ENDS.split(identity, maxsplit=1)[0]
+
+
+def slot_of(identity: str, slots: int) -> int:
+    """The slot (shard) that holds everything about a run or schedule: by hash of its owner."""
+    return crc32(owner_of(identity).encode()) % slots
+
+
+class SlotKeys:
+    """The Redis keys of one slot. Types and lifetimes stand in docs/reference/redis-keys.md."""
+
+    __slots__ = ("busy", "due", "entries", "events", "lease", "outbox", "prefix", "slot", "templates", "timers")
+
+    def __init__(self, prefix: str, slot: int) -> None:
+        self.slot = slot
+        self.prefix = tag = f"{{{prefix}:{slot}}}:"
+        self.due = tag + "due"
+        self.entries = tag + "entries"
+        self.templates = tag + "templates"
+        self.lease = tag + "lease"
+        self.timers = tag + "timers"
+        self.busy = tag + "busy"
+        self.events = tag + "events"
+        self.outbox = tag + "outbox"
+
+    def run(self, run_id: str) -> str:
+        """The hash that holds one unfinished run."""
+        return f"{self.prefix}run:{run_id}"

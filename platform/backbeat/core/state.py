@@ -1,0 +1,96 @@
+"""The states of a run and the moves between them. One table; Lua scripts and docs are checked against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from backbeat.errors import IllegalTransition
+
+
+class RunState(StrEnum):
+    """Where a run stands. Terminal states are final."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    LOST = "lost"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+    EXPIRED = "expired"
+    UPSTREAM_FAILED = "upstream_failed"
+
+
+class Move(StrEnum):
+    """What can happen to a run."""
+
+    QUEUE = "queue"
+    CLAIM = "claim"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    TIME_OUT = "time_out"
+    CANCEL = "cancel"
+    LOSE = "lose"
+    RETRY = "retry"
+    QUARANTINE = "quarantine"
+    RELEASE = "release"
+    EXPIRE = "expire"
+
+
+S, M = RunState, Move
+
+TRANSITIONS: dict[tuple[RunState, Move], RunState] = {
+    (S.PENDING, M.QUEUE): S.QUEUED,
+    (S.PENDING, M.CANCEL): S.CANCELLED,
+    (S.QUEUED, M.CLAIM): S.RUNNING,
+    (S.QUEUED, M.QUEUE): S.QUEUED,
+    (S.QUEUED, M.EXPIRE): S.EXPIRED,
+    (S.QUEUED, M.CANCEL): S.CANCELLED,
+    (S.RUNNING, M.SUCCEED): S.SUCCEEDED,
+    (S.RUNNING, M.FAIL): S.FAILED,
+    (S.RUNNING, M.TIME_OUT): S.TIMED_OUT,
+    (S.RUNNING, M.CANCEL): S.CANCELLED,
+    (S.RUNNING, M.LOSE): S.LOST,
+    (S.FAILED, M.RETRY): S.RETRYING,
+    (S.TIMED_OUT, M.RETRY): S.RETRYING,
+    (S.LOST, M.RETRY): S.RETRYING,
+    (S.LOST, M.QUARANTINE): S.QUARANTINED,
+    (S.RETRYING, M.QUEUE): S.QUEUED,
+    (S.RETRYING, M.CANCEL): S.CANCELLED,
+    (S.QUARANTINED, M.RELEASE): S.QUEUED,
+    (S.QUARANTINED, M.CANCEL): S.CANCELLED,
+}
+
+UNFINISHED = frozenset({S.PENDING, S.QUEUED, S.RUNNING, S.RETRYING, S.LOST, S.QUARANTINED})
+NEVER_RAN = frozenset({S.SKIPPED, S.MISSED, S.EXPIRED, S.UPSTREAM_FAILED})
+TERMINAL = frozenset(RunState) - UNFINISHED
+LOSSES_BEFORE_QUARANTINE = 3
+
+
+class Reason(StrEnum):
+    """Why an occurrence did not become a run."""
+
+    PAUSED = "paused"
+    OVERLAP = "overlap"
+    MISFIRE = "misfire"
+    BLACKOUT = "blackout"
+    EXPIRED = "expired"
+    QUOTA = "quota"
+    NO_SUCH_JOB = "no-such-job"
+    UPSTREAM = "upstream"
+
+
+def step(state: RunState, move: Move, run: str = "?", history: Sequence[str] = ()) -> RunState:
+    """The state after a move. Raises IllegalTransition, which tells the run's history."""
+    try:
+        return TRANSITIONS[state, move]
+    except KeyError:
+        allowed = ", ".join(m for s, m in TRANSITIONS if s is state) or "nothing: it is final"
+        story = " -> ".join([*history, state])
+        raise IllegalTransition(f"run {run} can't {move} while {state}; allowed: {allowed}. So far: {story}.") from None

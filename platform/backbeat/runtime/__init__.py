@@ -1,0 +1,1 @@
+"""Where Celery lives: beat, tasks, worker steps, keeper."""
