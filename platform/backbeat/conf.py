@@ -1,0 +1,227 @@
+"""Settings: read once from the environment, checked whole, frozen afterwards.
+
+Durations are written as in `@job` ("3s", "24h"), sizes as bytes or with a unit ("64KiB"). The tables `VARIABLES`
+and `OTHER_VARIABLES` are the list of every name that Backbeat reads; docs/reference/settings.md is checked against them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from backbeat.core.duration import seconds
+from backbeat.errors import ConfigurationError, nearest
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
+DATABASE_SCHEMES = ("sqlite", "postgresql", "postgres")
+_PREFIX = re.compile(r"^[A-Za-z0-9_.\-]{1,32}$")
+_SIZES = {"": 1, "b": 1, "kib": 1024, "k": 1024, "mib": 1024**2, "m": 1024**2}
+_SIZE = re.compile(r"^(\d+)\s*([a-z]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every process of one deployment must agree on. Times are seconds, sizes are bytes."""
+
+    redis_url: str
+    """The ledger and the time index, as redis-py writes URLs."""
+    broker_url: str
+    """Where queues live, as kombu writes URLs."""
+    database_url: str
+    home: Path = Path(".backbeat")
+    """State of an embedded deployment: socket, database, secret key, reports."""
+    prefix: str = "bb"
+    """What every Redis key starts with."""
+    shards: int = 16
+    """Slots over which schedules and runs are spread; fixed for the life of a Redis."""
+    scheduler_lease: float = 3.0
+    """How long a silent scheduler keeps its shards."""
+    run_lease: float = 12.0
+    """How long a silent worker keeps its runs."""
+    requeue_after: float = 60.0
+    """How long a queued run may stay unclaimed before its message is sent again."""
+    key_retention: float = 86400.0
+    """How long a caller's idempotency key is remembered after its run ended."""
+    result_limit: int = 64 * 1024
+    """The largest result, as JSON, that history keeps."""
+    log_limit: int = 256 * 1024
+    """The most log text that one attempt keeps."""
+    flower_url: str | None = None
+    """Where operators reach Flower; None hides the links."""
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two renewals of a worker's leases: two may fail before a run is lost."""
+        return self.run_lease / 3
+
+    @classmethod
+    def load(cls, env: Mapping[str, str]) -> Settings:
+        """The settings of an environment. Raises ConfigurationError with every mistake at once."""
+        values: dict[str, Any] = {}
+        mistakes = [f"{name}: no such setting.{nearest(name, known())}" for name in env if _is_unknown(name)]
+        for name, (attribute, read) in VARIABLES.items():
+            if text := env.get(name, "").strip():
+                try:
+                    values[attribute] = read(text)
+                except ValueError as error:
+                    mistakes.append(f"{name}: {getattr(error, 'sentence', error)}")
+        settings = cls(**_with_derived(values))
+        mistakes += _contradictions(settings)
+        if mistakes:
+            raise ConfigurationError("\n".join(mistakes))
+        return settings
+
+
+def known() -> list[str]:
+    """Every environment variable that Backbeat reads."""
+    return [*VARIABLES, *OTHER_VARIABLES]
+
+
+def _is_unknown(name: str) -> bool:
+    return name.startswith("BACKBEAT_") and name not in VARIABLES and name not in OTHER_VARIABLES
+
+
+def _with_derived(values: dict[str, Any]) -> dict[str, Any]:
+    home = values.setdefault("home", Path(".backbeat").absolute())
+    values.setdefault("redis_url", f"unix://{quote(str(home / 'redis.sock'))}?db=0")
+    values.setdefault("broker_url", kombu_url(values["redis_url"]))
+    values.setdefault("database_url", f"sqlite:///{quote(str(home / 'db.sqlite3'))}")
+    return values
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    if settings.run_lease < 3:
+        yield f"BACKBEAT_RUN_LEASE: expected 3s or more, so that a pause of one second loses no run; got {settings.run_lease:g}s."
+    if settings.scheduler_lease < 1:
+        yield f"BACKBEAT_SCHEDULER_LEASE: expected 1s or more; got {settings.scheduler_lease:g}s."
+    if settings.requeue_after <= settings.run_lease:
+        yield f"BACKBEAT_REQUEUE_AFTER: expected more than the run lease ({settings.run_lease:g}s); got {settings.requeue_after:g}s."
+
+
+def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        scheme = urlsplit(text).scheme
+        if scheme not in schemes:
+            raise ValueError(f"expected a URL that starts with one of {', '.join(schemes)}; got {_safe(text)}.{nearest(scheme, schemes)}")
+        return text
+
+    return read
+
+
+def _safe(url: str) -> str:
+    """A URL without its password, fit for a message."""
+    return re.sub(r"//[^@/]*@", "//***@", url)
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.match(text):
+        raise ValueError(f"expected 1 to 32 letters, digits, '_', '-' or '.'; got {text!r}.")
+    return text
+
+
+def _shards(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise ValueError(f"expected a whole number from 1 to 1024; got {text!r}.")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    # A bare number in the environment is seconds, as everywhere.
+    length = seconds(float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else text)
+    assert length is not None  # noqa: S101 - only None gives None, and text is not None
+    return length
+
+
+def _size(text: str) -> int:
+    found = _SIZE.match(text.lower())
+    if not found or found[2] not in _SIZES:
+        raise ValueError(f"expected a size such as 65536 or '64KiB'; got {text!r}.")
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def _home(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _http(text: str) -> str:
+    return _url(("http", "https"))(text).rstrip("/")
+
+
+VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "REDIS_URL": ("redis_url", _url(REDIS_SCHEMES)),
+    "BROKER_URL": ("broker_url", _url(BROKER_SCHEMES)),
+    "DATABASE_URL": ("database_url", _url(DATABASE_SCHEMES)),
+    "BACKBEAT_HOME": ("home", _home),
+    "BACKBEAT_PREFIX": ("prefix", _prefix),
+    "BACKBEAT_SHARDS": ("shards", _shards),
+    "BACKBEAT_SCHEDULER_LEASE": ("scheduler_lease", _duration),
+    "BACKBEAT_RUN_LEASE": ("run_lease", _duration),
+    "BACKBEAT_REQUEUE_AFTER": ("requeue_after", _duration),
+    "BACKBEAT_KEY_RETENTION": ("key_retention", _duration),
+    "BACKBEAT_RESULT_LIMIT": ("result_limit", _size),
+    "BACKBEAT_LOG_LIMIT": ("log_limit", _size),
+    "BACKBEAT_FLOWER_URL": ("flower_url", _http),
+}
+
+OTHER_VARIABLES: dict[str, str] = {}
+"""Variables that other rooms read for themselves, name -> what it is for; listed so that a typing error is still noticed."""
+
+
+def kombu_url(redis_url: str) -> str:
+    """The same server and database as `redis_url`, as kombu and Celery's result backend write it."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    return f"redis+socket://{user}{parts.path}?virtual_host={database}"
+
+
+def same_server(broker_url: str, redis_url: str) -> bool:
+    """Whether a queue of the broker is a key of the ledger's own database, so that a script may push to it."""
+    broker = _place(broker_url)
+    return broker is not None and broker == _place(redis_url)
+
+
+def _place(url: str) -> tuple[str, str] | None:
+    """The socket or host and port, and the database; None for anything that is not one Redis server."""
+    if ";" in url or "," in urlsplit(url).netloc:
+        return None
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    if parts.scheme in ("unix", "redis+socket", "socket"):
+        return os.path.normpath(unquote(parts.path)), (query.get("db") or query.get("virtual_host") or ["0"])[0].strip("/")
+    if parts.scheme not in ("redis", "rediss"):
+        return None
+    host = {"localhost": "127.0.0.1", "::1": "127.0.0.1", "": "127.0.0.1"}.get(parts.hostname or "", parts.hostname)
+    database = (query.get("db") or query.get("virtual_host") or [parts.path])[0].strip("/")
+    return f"{host}:{parts.port or 6379}", database or "0"
+
+
+_active: Settings | None = None
+
+
+def settings() -> Settings:
+    """This process's settings: the environment as it was when they were first asked for."""
+    global _active
+    if _active is None:
+        _active = Settings.load(os.environ)
+    return _active
+
+
+@contextmanager
+def override(**changes: Any) -> Iterator[Settings]:
+    """Other settings for a while, in every thread of this process; for tests."""
+    global _active
+    before, _active = _active, replace(settings(), **changes)
+    try:
+        yield _active
+    finally:
+        _active = before
