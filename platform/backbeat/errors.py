@@ -72,4 +72,11 @@ class StoreUnavailable(BackbeatError, ConnectionError):
 
 
 class GraphError(DefinitionError):
-    """A DAG is not a graph that can run."""
+    """A DAG is not a graph that can run. `problems` holds one sentence for each thing that is wrong."""
+
+    def __init__(self, field: str, problems: str | Iterable[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__(field, "\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type[GraphError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.field, self.problems)

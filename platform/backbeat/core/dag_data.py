@@ -1,0 +1,165 @@
+"""A DAG as JSON-able data and back, without loss: what `backbeat dag import` reads, the admin edits and Redis keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from backbeat.core.dag import Dag, Node, Param, Ref, Rule
+from backbeat.core.duration import seconds
+from backbeat.core.job import Misfire, Overlap
+from backbeat.core.schedule_data import list_of, only_known, retry_data, retry_from, schedule_data, schedule_from, word_of
+from backbeat.errors import DefinitionError, GraphError
+
+_REF, _PARAM, _LITERAL = "$ref", "$param", "$value"
+_NODE_PLAIN = ("max_parallel", "group", "pool", "priority", "timeout", "estimate")
+_NODE_KEYS = ("id", "job", "args", "kwargs", "after", "map", "rule", "choose", "retry", *_NODE_PLAIN)
+_DAG_PLAIN = ("pool", "priority", "urgent_path", "timeout", "max_active", "start_deadline", "enabled", "owner", "description")
+_DAG_KEYS = ("dag", "nodes", "params", "required", "schedules", "overlap", "misfire", "labels", "retry", *_DAG_PLAIN)
+_DURATIONS = frozenset({"timeout", "estimate", "start_deadline"})
+_DEFAULT = Dag("_", ())
+
+T = TypeVar("T")
+
+
+def to_data(dag: Dag) -> dict[str, Any]:
+    """The whole DAG; what equals the default is left out. `from_data(to_data(dag)) == dag`."""
+    data: dict[str, Any] = {"dag": dag.name}
+    data |= {key: value for key in _DAG_PLAIN if (value := getattr(dag, key)) != getattr(_DEFAULT, key)}
+    data |= {key: str(value) for key in ("overlap", "misfire") if (value := getattr(dag, key)) is not getattr(_DEFAULT, key)}
+    if dag.labels:
+        data["labels"] = dict(dag.labels)
+    if dag.retry is not None:
+        data["retry"] = retry_data(dag.retry)
+    if dag.schedules:
+        data["schedules"] = [schedule_data(schedule) for schedule in dag.schedules]
+    return data | graph_data(dag)
+
+
+def graph_data(dag: Dag) -> dict[str, Any]:
+    """The part of a DAG that its version is a hash of."""
+    data: dict[str, Any] = {"nodes": [node_data(node) for node in dag.nodes]}
+    if dag.params:
+        data["params"] = dict(dag.params)
+    if dag.required:
+        data["required"] = list(dag.required)
+    return data
+
+
+def node_data(node: Node) -> dict[str, Any]:
+    """One node; what equals the default is left out."""
+    data: dict[str, Any] = {"id": node.id, "job": node.job}
+    if node.args:
+        data["args"] = [encode(value) for value in node.args]
+    if node.kwargs:
+        data["kwargs"] = {key: encode(value) for key, value in node.kwargs.items()}
+    if node.after:
+        data["after"] = list(node.after)
+    if node.over is not None:
+        data["map"] = encode(node.over)
+    if node.rule is not Rule.ALL_SUCCESS:
+        data["rule"] = str(node.rule)
+    if node.cases is not None:
+        data["choose"] = {case: list(children) for case, children in node.cases.items()}
+    if node.retry is not None:
+        data["retry"] = retry_data(node.retry)
+    return data | {key: value for key in _NODE_PLAIN if (value := getattr(node, key)) not in (None, "")}
+
+
+def from_data(data: Mapping[str, Any]) -> Dag:
+    """The DAG that `to_data` wrote, or a person. Raises GraphError that names every unknown key and wrong value."""
+    problems: list[str] = []
+    name = str(data.get("dag", "?")) if isinstance(data, Mapping) else "?"
+    try:
+        dag = _dag(data, problems)
+    except DefinitionError as error:
+        raise GraphError(name, [error.sentence, *problems]) from None
+    if problems:
+        raise GraphError(name, problems)
+    return dag
+
+
+def node_from(data: Mapping[str, Any]) -> Node:
+    """The node that `node_data` wrote. Raises UnknownOption for a key that a node doesn't have."""
+    only_known(data, _NODE_KEYS, "node")
+    for key in ("id", "job"):
+        if not isinstance(data.get(key), str):
+            raise GraphError("node", f"expected {key!r} to be a name; got {data.get(key)!r}.")
+    cases = data.get("choose")
+    over = decode(data.get("map"))
+    return Node(
+        id=data["id"],
+        job=data["job"],
+        args=tuple(decode(value) for value in list_of(data, "args")),
+        kwargs={key: decode(value) for key, value in dict(data.get("kwargs") or {}).items()},
+        after=tuple(list_of(data, "after")),
+        over=tuple(over) if isinstance(over, list) else over,
+        rule=word_of(Rule, data.get("rule", Rule.ALL_SUCCESS), "rule"),
+        cases=None if cases is None else {case: tuple(children) for case, children in cases.items()},
+        retry=retry_from(data["retry"]) if data.get("retry") is not None else None,
+        **{key: _plain(key, data[key]) for key in _NODE_PLAIN if key in data},
+    )
+
+
+def encode(value: Any) -> Any:
+    """A value with its references as `{"$ref": …}` and `{"$param": …}`."""
+    if isinstance(value, Ref):
+        return {_REF: value.node, "path": list(value.path)} if value.path else {_REF: value.node}
+    if isinstance(value, Param):
+        return {_PARAM: value.name}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        plain = {key: encode(item) for key, item in value.items()}
+        # A dict that only looks like one of ours is wrapped, so that no author's data is taken for a reference.
+        return {_LITERAL: plain} if any(str(key).startswith("$") for key in value) else plain
+    return value
+
+
+def decode(data: Any) -> Any:
+    """The value that `encode` wrote."""
+    if isinstance(data, list):
+        return [decode(item) for item in data]
+    if not isinstance(data, Mapping):
+        return data
+    if _REF in data:
+        return Ref(data[_REF], tuple(data.get("path", ())))
+    if _PARAM in data:
+        return Param(data[_PARAM])
+    inner = data.get(_LITERAL, data)
+    return {key: decode(item) for key, item in inner.items()}
+
+
+def _dag(data: Mapping[str, Any], problems: list[str]) -> Dag:
+    if not isinstance(data, Mapping):
+        raise GraphError("dag", f"expected an object with 'dag' and 'nodes'; got {type(data).__name__}.")
+    only_known(data, _DAG_KEYS, "dag")
+    nodes = _each(list_of(data, "nodes"), "node", node_from, problems)
+    schedules = _each(list_of(data, "schedules"), "schedule", schedule_from, problems)
+    return Dag(
+        name=str(data.get("dag", "")),
+        nodes=nodes,
+        params=dict(data.get("params") or {}),
+        required=tuple(list_of(data, "required")),
+        schedules=schedules,
+        overlap=word_of(Overlap, data.get("overlap", _DEFAULT.overlap), "overlap"),
+        misfire=word_of(Misfire, data.get("misfire", _DEFAULT.misfire), "misfire"),
+        retry=retry_from(data["retry"]) if data.get("retry") is not None else None,
+        labels=dict(data.get("labels") or {}),
+        **{key: _plain(key, data[key]) for key in _DAG_PLAIN if key in data},
+    )
+
+
+def _each(items: list[Any], what: str, read: Callable[[Any], T], problems: list[str]) -> tuple[T, ...]:
+    found = []
+    for place, item in enumerate(items, 1):
+        try:
+            found.append(read(item))
+        except DefinitionError as error:
+            name = item.get("id", place) if isinstance(item, Mapping) else place
+            problems.append(f"{what} {name}: {error.sentence}")
+    return tuple(found)
+
+
+def _plain(key: str, value: Any) -> Any:
+    return seconds(value, key) if key in _DURATIONS else value
