@@ -5,23 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from backbeat.core.dialect import BY_NAME, dialect_of
 from backbeat.core.duration import seconds, words
-from backbeat.errors import BadSchedule
+from backbeat.errors import BadSchedule, nearest
 
 GAP_POLICIES = ("shift", "skip")
 OVERLAP_POLICIES = ("first", "both", "last")
-DIALECTS = ("vixie", "celery", "quartz", "jenkins", "robfig", "croniter")
+DAY_POLICIES = ("dialect", "either", "both")
+DIALECTS = tuple(BY_NAME)
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A cron expression in an IANA zone. The default dialect is Debian cron's (`vixie`)."""
+    """A cron expression in an IANA zone. The default dialect is Debian cron's (`vixie`).
+
+    `gap` and `fold` say what a fixed time does when the clock jumps over it or shows it twice; empty means what the
+    dialect does (Debian: shift, first). `days` overrules how the dialect joins day of month and weekday. `hash_key` is
+    what `H` is hashed from, usually the schedule's id. Raises BadSchedule for an unknown dialect or policy; the
+    expression itself is read by `occurrence.check`.
+    """
 
     expr: str
     tz: str = "UTC"
     dialect: str = "vixie"
-    gap: str = "shift"
-    fold: str = "first"
+    gap: str = ""
+    fold: str = ""
+    days: str = "dialect"
+    hash_key: str = ""
+
+    def __post_init__(self) -> None:
+        row = dialect_of(self.dialect)
+        object.__setattr__(self, "dialect", row.name)
+        object.__setattr__(self, "gap", _one_of("gap", self.gap or row.gap, GAP_POLICIES))
+        object.__setattr__(self, "fold", _one_of("fold", self.fold or row.fold, OVERLAP_POLICIES))
+        _one_of("days", self.days, DAY_POLICIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,7 @@ class Every:
         object.__setattr__(self, "ms", round(length * 1000))
         object.__setattr__(self, "interval", words(length))
         object.__setattr__(self, "anchor_ms", to_ms(self.anchor) if self.anchor else 0)
+        object.__setattr__(self, "anchor", from_ms(self.anchor_ms) if self.anchor_ms else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +69,16 @@ class Once:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ms", to_ms(self.at))
+        object.__setattr__(self, "at", from_ms(self.ms))
 
 
 When = Cron | Every | Once
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise BadSchedule(name, f"expected one of {', '.join(known)}; got {value!r}.{nearest(value, known)}")
+    return value
 
 
 def to_ms(moment: datetime) -> int:
@@ -73,3 +98,46 @@ def iso(ms: int) -> str:
     moment = from_ms(ms)
     text = moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds")
     return text.replace("+00:00", "Z")
+
+
+def to_text(when: When) -> str:
+    """One line that `from_text` reads back: `cron|Europe/Berlin|30 2 * * *`, `every|300000|0`, `once|1700000000000`.
+
+    What differs from the dialect's own ways follows as `|name=value`.
+    """
+    match when:
+        case Every():
+            return f"every|{when.ms}|{when.anchor_ms}"
+        case Once():
+            return f"once|{when.ms}"
+    usual = Cron(when.expr, when.tz, when.dialect)
+    changed = {name: getattr(when, name) for name in ("gap", "fold", "days", "hash_key")}
+    extras = {"dialect": when.dialect} if when.dialect != "vixie" else {}
+    extras |= {name: value for name, value in changed.items() if value != getattr(usual, name)}
+    named = [f"{name}={_quoted(value)}" for name, value in extras.items()]
+    return "|".join(["cron", _quoted(when.tz), _quoted(when.expr), *named])
+
+
+def from_text(text: str) -> When:
+    """The schedule of a line that `to_text` wrote. Raises BadSchedule for anything else."""
+    kind, *parts = text.split("|")
+    try:
+        match kind, parts:
+            case "every", [length, anchor]:
+                return Every(timedelta(milliseconds=int(length)), from_ms(int(anchor)))
+            case "once", [ms]:
+                return Once(from_ms(int(ms)))
+            case "cron", [tz, expr, *extras]:
+                named = dict(extra.split("=", 1) for extra in extras)
+                return Cron(_plain(expr), _plain(tz), **{name: _plain(value) for name, value in named.items()})
+    except (ValueError, TypeError, OverflowError, OSError) as error:
+        raise BadSchedule("schedule", f"expected a line as Backbeat writes it; got {text!r} ({error}).") from error
+    raise BadSchedule("schedule", f"expected a line that starts with cron|, every| or once|; got {text!r}.")
+
+
+def _quoted(text: str) -> str:
+    return text.replace("%", "%25").replace("|", "%7C")
+
+
+def _plain(text: str) -> str:
+    return text.replace("%7C", "|").replace("%25", "%")

@@ -1,0 +1,135 @@
+"""A cron expression as the wall-clock times that it names. Clocks that jump are the business of `core/wall.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from backbeat.core.cron_days import Days, days_of
+from backbeat.core.cron_fields import FIELDS, values
+from backbeat.core.dialect import Dialect, dialect_of
+from backbeat.core.jenkins import without_hashes
+from backbeat.core.when import Cron
+from backbeat.errors import BadSchedule, nearest
+
+LONGEST = 128
+DAY = 86_400
+EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.ASCII)
+_SPACE = re.compile(r"\s+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An expression, read. Wall times are seconds since 1970 as a clock without a zone shows them."""
+
+    hours: tuple[int, ...]
+    minutes: tuple[int, ...]
+    seconds: tuple[int, ...]
+    days: Days
+    months: frozenset[int]
+    years: frozenset[int] | None
+    elapsing: bool
+    """Hour, minute or second is a wildcard, so that the job follows elapsed time when the clock jumps."""
+
+    def walls(self, start: int, stop: int) -> Iterator[int]:
+        """The wall times from `start`, included, to `stop`, not included, in order."""
+        for day in self._days(start // DAY, (stop - 1) // DAY):
+            for wall in self._times(day * DAY, start):
+                if wall >= stop:
+                    return
+                yield wall
+
+    def ever(self) -> bool:
+        """Whether any day at all matches, in the 400 years after which the calendar repeats."""
+        years = self.years if self.years is not None else range(2000, 2400)
+        return any(self.days.of(year, month) for year in years for month in self.months)
+
+    def _days(self, first: int, last: int) -> Iterator[int]:
+        """Matching days, counted from 1970, within bounds."""
+        month = date.fromordinal(first + EPOCH_DAY).replace(day=1)
+        end = date.fromordinal(last + EPOCH_DAY)
+        while month <= end:
+            if month.month in self.months and (self.years is None or month.year in self.years):
+                before_first = month.toordinal() - EPOCH_DAY - 1
+                for number in self.days.of(month.year, month.month):
+                    if first <= before_first + number <= last:
+                        yield before_first + number
+            month = date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+    def _times(self, midnight: int, start: int) -> Iterator[int]:
+        """The times of a day that are not before `start`."""
+        for hour in self.hours:
+            if midnight + hour * 3600 + 3599 < start:
+                continue
+            for minute in self.minutes:
+                base = midnight + hour * 3600 + minute * 60
+                if base + 59 < start:
+                    continue
+                yield from (base + second for second in self.seconds if base + second >= start)
+
+
+def parse(cron: Cron) -> tuple[Rule, str]:
+    """The rule of an expression, and the name of its zone. Raises BadSchedule."""
+    dialect = dialect_of(cron.dialect)
+    expr, zone = _prefixed(cron, dialect)
+    texts = _fields(expr, dialect, cron.hash_key)
+    if dialect.name == "jenkins":
+        texts = without_hashes(texts, cron.hash_key)
+    rule = Rule(
+        hours=_sorted("hour", texts, dialect, cron.hash_key),
+        minutes=_sorted("minute", texts, dialect, cron.hash_key),
+        seconds=_sorted("second", texts, dialect, cron.hash_key),
+        days=days_of(texts["day"], texts["weekday"], dialect, cron.hash_key, cron.days),
+        months=values(FIELDS["month"], texts["month"], dialect, cron.hash_key),
+        years=None if texts["year"] == "*" else values(FIELDS["year"], texts["year"], dialect, cron.hash_key),
+        elapsing=_elapsing(texts, dialect),
+    )
+    if not rule.ever():
+        raise BadSchedule("schedule", f"expected a date that exists; {cron.expr!r} never comes.")
+    return rule, zone
+
+
+def _prefixed(cron: Cron, dialect: Dialect) -> tuple[str, str]:
+    if len(cron.expr) > LONGEST:
+        cure = "Split it into several schedules."
+        raise BadSchedule("schedule", f"expected at most {LONGEST} characters; got {len(cron.expr)}. {cure}")
+    found = _PREFIX.fullmatch(cron.expr.strip()) if dialect.prefix else None
+    return (found[2], found[1]) if found else (cron.expr, cron.tz)
+
+
+def _fields(expr: str, dialect: Dialect, key: str) -> dict[str, str]:
+    """The expression's fields by name, in lower case; those that it leaves out as they are meant."""
+    text = expr.strip().lower()
+    if text.startswith("@"):
+        text = _macro(text, dialect, key)
+    parts = _SPACE.split(text) if text else []
+    layout = next((layout for layout in dialect.layouts if len(layout) == len(parts)), None)
+    if layout is None:
+        counts = " or ".join(str(len(layout)) for layout in dialect.layouts)
+        orders = "; or ".join(" ".join(layout) for layout in dialect.layouts)
+        raise BadSchedule("schedule", f"expected {counts} fields ({orders}); got {len(parts)} in {expr!r}.")
+    return {"second": "0", "year": "*"} | dict(zip(layout, parts, strict=True))
+
+
+def _macro(text: str, dialect: Dialect, key: str) -> str:
+    macros = dialect.hashed_macros if key and dialect.hashed_macros else dialect.macros
+    if text not in macros:
+        known = f"one of {', '.join(macros)}" if macros else "fields: this dialect has no @ words"
+        raise BadSchedule("schedule", f"expected {known}; got {text!r}.{nearest(text, macros)}")
+    return macros[text].lower()
+
+
+def _sorted(name: str, texts: dict[str, str], dialect: Dialect, key: str) -> tuple[int, ...]:
+    return tuple(sorted(values(FIELDS[name], texts[name], dialect, key)))
+
+
+def _elapsing(texts: dict[str, str], dialect: Dialect) -> bool:
+    """Debian's test is a leading *; a range over every hour, as 0-23/1, means the same and is treated alike."""
+    fields = ("hour", "minute", "second")
+    if any(texts[name].startswith("*") for name in fields):
+        return True
+    return any(len(values(FIELDS[name], texts[name], dialect, "x")) == len(FIELDS[name].everything) for name in fields)

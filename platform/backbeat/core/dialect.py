@@ -1,0 +1,178 @@
+"""The dialects of cron, one row each: field order, day rule, clock-change policies and what the grammar allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from backbeat.errors import BadSchedule, nearest
+
+CRON = ("minute", "hour", "day", "month", "weekday")
+SECONDS_FIRST = ("second", *CRON)
+SECONDS_LAST = (*CRON, "second")
+
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+JENKINS_MACROS = {
+    "@yearly": "H H H H *",
+    "@annually": "H H H H *",
+    "@monthly": "H H H * *",
+    "@weekly": "H H * * H",
+    "@daily": "H H * * *",
+    "@midnight": "H H(0-2) * * *",
+    "@hourly": "H * * * *",
+}
+CRONITER_MACROS = {
+    "@yearly": "h h h h * h",
+    "@annually": "h h h h * h",
+    "@monthly": "h h h * * h",
+    "@weekly": "h h * * h h",
+    "@daily": "h h * * * h",
+    "@midnight": "h h(0-2) * * * h",
+    "@hourly": "h * * * * h",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What one family of cron understands by an expression."""
+
+    name: str
+    about: str
+    layouts: tuple[tuple[str, ...], ...]
+    """The orders of fields it knows, told apart by their number."""
+    days: str = "debian"
+    """Day of month with weekday: `debian`, `robfig` and `croniter` let either match, with three notions of a field that
+    is left open; `both` wants both; `quartz` wants one of them to be `?`."""
+    gap: str = "shift"
+    fold: str = "first"
+    sunday: int = 0
+    """The number of Sunday."""
+    seven: bool = True
+    """Whether 7 is Sunday as well as 0."""
+    names: bool = True
+    """Whether months and weekdays may be named."""
+    whole_names: bool = False
+    """Whether a name may be written out, as monday."""
+    wraps: bool = True
+    """Whether a range may run over the end: 22-2, FRI-MON."""
+    open_steps: bool = True
+    """Whether a step may follow a single value: 5/15."""
+    special: str = "LW#?H"
+    """Which of `L W # ? H` and `~` it knows."""
+    alone: str = ""
+    """Which of them have to stand alone in their field."""
+    step_limit: bool = False
+    """Whether a step as long as its field is an error rather than a step that never comes."""
+    prefix: bool = False
+    """Whether `TZ=zone` may stand in front."""
+    faithful: bool = False
+    """Whether croniter's own reading is kept, faults included, because that is what the name asks for."""
+    macros: Mapping[str, str] = field(default_factory=lambda: MACROS)
+    hashed_macros: Mapping[str, str] = field(default_factory=dict)
+    """What the @ words mean for a schedule with a hash key, where that differs."""
+
+
+ROWS = (
+    Dialect("vixie", "Debian cron; a sixth field is seconds", (CRON, SECONDS_LAST), special="LW#?H~"),
+    Dialect(
+        "celery",
+        "celery.schedules.crontab, in cron's order",
+        (CRON,),
+        days="both",
+        seven=False,
+        whole_names=True,
+        open_steps=False,
+        special="",
+        macros={},
+    ),
+    Dialect(
+        "quartz",
+        "Quartz: seconds first, optional year, SUN is 1",
+        (SECONDS_FIRST, (*SECONDS_FIRST, "year")),
+        days="quartz",
+        gap="skip",
+        sunday=1,
+        seven=False,
+        special="LW#?",
+        alone="#",
+        step_limit=True,
+        macros={},
+    ),
+    Dialect(
+        "jenkins",
+        "Jenkins: H is hashed as Jenkins does",
+        (CRON,),
+        days="both",
+        names=False,
+        wraps=False,
+        open_steps=False,
+        special="H",
+        macros=JENKINS_MACROS,
+    ),
+    Dialect(
+        "robfig",
+        "robfig/cron of Kubernetes and Prow, five fields",
+        (CRON,),
+        days="robfig",
+        gap="skip",
+        fold="both",
+        seven=False,
+        wraps=False,
+        special="?",
+        prefix=True,
+    ),
+    Dialect(
+        "robfig-seconds",
+        "robfig/cron with seconds first",
+        (SECONDS_FIRST,),
+        days="robfig",
+        gap="skip",
+        fold="both",
+        seven=False,
+        wraps=False,
+        special="?",
+        prefix=True,
+    ),
+    Dialect(
+        "croniter",
+        "croniter: a sixth field is seconds, a seventh years",
+        (CRON, SECONDS_LAST, (*SECONDS_LAST, "year")),
+        days="croniter",
+        fold="both",
+        alone="W",
+        faithful=True,
+        hashed_macros=CRONITER_MACROS,
+    ),
+    Dialect("spring", "Spring: seconds first, both day fields must match", (SECONDS_FIRST,), days="both", special="LW#?"),
+)
+BY_NAME = {row.name: row for row in ROWS}
+ALIASES = {
+    "cron": "vixie",
+    "cron6": "spring",
+    "crontab": "vixie",
+    "cronsim": "vixie",
+    "debian": "vixie",
+    "celery-crontab": "celery",
+    "github-actions": "vixie",
+    "kubernetes": "robfig",
+    "prow": "robfig",
+    "robfig-standard": "robfig",
+    "vixie-crontab": "vixie",
+}
+
+
+def dialect_of(name: str) -> Dialect:
+    """The dialect of that name, or of another name that people give it. Raises BadSchedule."""
+    try:
+        return BY_NAME[ALIASES.get(name, name)]
+    except KeyError:
+        hint = nearest(name, [*BY_NAME, *ALIASES])
+        raise BadSchedule("dialect", f"expected one of {', '.join(BY_NAME)}; got {name!r}.{hint}") from None

@@ -1,0 +1,59 @@
+"""From wall-clock times to instants: what a clock that jumps does to a schedule.
+
+Where the clock skips time, a fixed time in the gap moves to the first instant after it (`shift`) or is left out
+(`skip`). Where the clock shows an hour twice, a fixed time means its first showing, its last, or both. A rule with a
+wildcard follows elapsed time: it takes every wall time that comes, as often as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from backbeat.core.cron import DAY, Rule
+from backbeat.core.zone import Stretch, stretches
+
+FIRST_YEAR, LAST_YEAR = 1, 9990
+"""Python's calendar ends with 9999."""
+
+
+@dataclass(frozen=True, slots=True)
+class WallClock:
+    """A rule in a zone, with its policies for clock changes."""
+
+    rule: Rule
+    zone: str
+    gap: str
+    fold: str
+
+    def after(self, moment: int) -> Iterator[int]:
+        """Every instant of the rule after a moment, in order; UTC seconds."""
+        until = _new_year(max(self.rule.years, default=LAST_YEAR) + 1 if self.rule.years is not None else LAST_YEAR)
+        # Nothing is nearer than the first wall time, whatever the zone: so far ahead no clock change needs looking up.
+        first = next(self.rule.walls(moment - DAY, until + DAY), None)
+        if first is None:
+            return
+        for stretch in stretches(self.zone, max(moment, first - 2 * DAY), until + DAY):
+            yield from self._within(stretch, moment)
+
+    def _within(self, stretch: Stretch, moment: int) -> Iterator[int]:
+        start, end = stretch.start + stretch.offset, stretch.end + stretch.offset
+        if not self.rule.elapsing:
+            if self.gap == "shift" and stretch.jump > 0 and stretch.start > moment and self._only_in_gap(start, stretch.jump):
+                yield stretch.start
+            start -= min(stretch.jump, 0) if self.fold == "first" else 0
+            end += min(stretch.next_jump, 0) if self.fold == "last" else 0
+        for wall in self.rule.walls(max(start, moment + stretch.offset + 1), end):
+            yield wall - stretch.offset
+
+    def _only_in_gap(self, start: int, jump: int) -> bool:
+        """Whether the gap before wall time `start` swallowed something, and `start` itself is not due anyway."""
+        return self._any(start - jump, start) and not self._any(start, start + 1)
+
+    def _any(self, start: int, end: int) -> bool:
+        return next(self.rule.walls(start, end), None) is not None
+
+
+def _new_year(year: int) -> int:
+    return round(datetime(year, 1, 1, tzinfo=UTC).timestamp())

@@ -1,0 +1,97 @@
+"""Time zones as stretches of constant offset, so that clock changes are plain facts. Seconds throughout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from backbeat.errors import BadSchedule, nearest
+
+DAY = 86_400
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d\d?):?(\d\d)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time of constant offset: UTC seconds from `start` to `end`, and how far the clock jumped at either edge.
+
+    A positive jump skipped so many seconds of wall time, a negative one showed so many twice.
+    """
+
+    start: int
+    end: int
+    offset: int
+    jump: int
+    next_jump: int
+
+
+@lru_cache(maxsize=1024)
+def load(name: str) -> tzinfo:
+    """The zone of an IANA name or of a fixed offset such as `+05:30`. Raises BadSchedule with the nearest name."""
+    if name == "UTC":
+        return UTC
+    if fixed := _OFFSET.fullmatch(name):
+        offset = timedelta(hours=int(fixed[2]), minutes=int(fixed[3] or 0))
+        if offset < timedelta(hours=24):
+            return timezone(offset if fixed[1] == "+" else -offset)
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        hint = nearest(name, available_timezones())
+        raise BadSchedule("tz", f"expected an IANA time zone such as 'Europe/Berlin'; got {name!r}.{hint}") from None
+
+
+def stretches(name: str, after: int, until: int) -> Iterator[Stretch]:
+    """The stretches of a zone, in order, that hold the time from `after` to `until`."""
+    # Two days back, because the longest jump (a whole day, in Samoa and on Kwajalein) reaches so far into its stretch.
+    start, jump = after - 2 * DAY, 0
+    offset = offset_at(load(name), start)
+    for moment, new in changes(name, start, until):
+        if moment > after:
+            yield Stretch(start, moment, offset, jump, new - offset)
+        start, offset, jump = moment, new, new - offset
+    yield Stretch(start, until, offset, jump, 0)
+
+
+def changes(name: str, after: int, until: int) -> Iterator[tuple[int, int]]:
+    """The clock changes of a zone between two moments: when, and the offset from then on."""
+    if isinstance(load(name), timezone):
+        return
+    for year in range(_year(after), _year(until) + 1):
+        yield from (change for change in _changes_in(name, year) if after < change[0] < until)
+
+
+def offset_at(zone: tzinfo, moment: int) -> int:
+    """Seconds east of UTC."""
+    offset = datetime.fromtimestamp(moment, zone).utcoffset()
+    return 0 if offset is None else offset.days * DAY + offset.seconds
+
+
+def _year(moment: int) -> int:
+    return datetime.fromtimestamp(moment, UTC).year
+
+
+@lru_cache(maxsize=4096)
+def _changes_in(name: str, year: int) -> tuple[tuple[int, int], ...]:
+    """Found by looking at every midnight: no zone has ever changed twice within a day."""
+    zone, found = load(name), []
+    midnight = round(datetime(year, 1, 1, tzinfo=UTC).timestamp())
+    offset = offset_at(zone, midnight)
+    while _year(midnight) == year:
+        new = offset_at(zone, midnight + DAY)
+        if new != offset:
+            found.append((_moment_of_change(zone, midnight, midnight + DAY, new), new))
+            offset = new
+        midnight += DAY
+    return tuple(found)
+
+
+def _moment_of_change(zone: tzinfo, before: int, after: int, new: int) -> int:
+    while after - before > 1:
+        middle = (before + after) // 2
+        before, after = (before, middle) if offset_at(zone, middle) == new else (middle, after)
+    return after
