@@ -1,0 +1,145 @@
+"""The History port on Django's database: ledger events in, rows of runs, attempts, omissions and DAG runs out.
+
+Recording an event twice, late or out of order gives the same rows as recording it once and in order. What an event
+can't be read from is logged and passed over: one strange event must never stop history.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from django.db import close_old_connections, transaction
+
+from backbeat.admin import snapshot
+from backbeat.admin.models import Attempt, DagRun, Omission, Run
+from backbeat.admin.upsert import Merge, Row
+from backbeat.core.state import TRANSITIONS, UNFINISHED, RunState
+
+if TYPE_CHECKING:
+    from backbeat.runtime.ports import Event
+
+log = logging.getLogger(__name__)
+
+_LEAVABLE = {state for state, _move in TRANSITIONS}
+# failed and timed_out may become retrying, so only the order of events tells whether they are the last word.
+FINAL_RUNS = frozenset(state.value for state in RunState if state not in _LEAVABLE)
+FINAL_ATTEMPTS = frozenset(state.value for state in RunState if state is not RunState.RUNNING)
+FINAL_DAG_RUNS = frozenset(state.value for state in RunState if state not in UNFINISHED)
+
+RUNS = Merge(
+    Run,
+    {
+        "run_id": "key",
+        "job": "fill",
+        "task": "fill",
+        "schedule": "fill",
+        "nominal": "fill",
+        "effective": "fill",
+        "state": "newest",
+        "attempts": "most",
+        "pool": "fill",
+        "queue": "fill",
+        "priority": "fill",
+        "args": "fill",
+        "kwargs": "fill",
+        "worker": "fill",
+        "queued_at": "least",
+        "started_at": "least",
+        "finished_at": "newest",
+        "reason": "newest",
+        "error_type": "newest",
+        "error_message": "newest",
+        "result": "newest",
+        "dag_run": "fill",
+        "node": "fill",
+        "seen": "most",
+    },
+    final=FINAL_RUNS,
+)
+ATTEMPTS = Merge(
+    Attempt,
+    {
+        "run_id": "key",
+        "number": "key",
+        "state": "newest",
+        "worker": "fill",
+        "started_at": "least",
+        "finished_at": "newest",
+        "error_type": "newest",
+        "error_message": "newest",
+        "traceback": "newest",
+        "log": "fill",
+        "seen": "most",
+    },
+    final=FINAL_ATTEMPTS,
+)
+OMISSIONS = Merge(
+    Omission,
+    {
+        "job": "key",
+        "schedule": "key",
+        "reason": "key",
+        "first": "key",
+        "last": "most",
+        "count": "most",
+        "actor": "fill",
+        "note": "fill",
+    },
+)
+DAG_RUNS = Merge(
+    DagRun,
+    {
+        "dag_run_id": "key",
+        "dag": "fill",
+        "version": "fill",
+        "state": "newest",
+        "nominal": "fill",
+        "params": "fill",
+        "graph": "fill",
+        "summary": "fill",
+        "reason": "newest",
+        "queued_at": "least",
+        "started_at": "least",
+        "finished_at": "newest",
+        "seen": "most",
+    },
+    final=FINAL_DAG_RUNS,
+)
+TABLES = (RUNS, ATTEMPTS, OMISSIONS, DAG_RUNS)
+
+
+class DatabaseHistory:
+    """Writes history to one of Django's databases. Safe to use from several processes at once."""
+
+    def __init__(self, using: str = "default") -> None:
+        self.using = using
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Store the events, all or none. Raises Django's OperationalError while the database is away."""
+        close_old_connections()
+        rows: dict[int, list[Row]] = {id(table): [] for table in TABLES}
+        for event in events:
+            for table, row in rows_of(event):
+                rows[id(table)].append(row)
+        with transaction.atomic(using=self.using):
+            for table in TABLES:
+                table.write(table.fold(rows[id(table)]), self.using)
+
+
+def rows_of(event: Event) -> list[tuple[Merge, Row]]:
+    """The rows that one event says something about."""
+    try:
+        if event.kind == "omitted":
+            return [(OMISSIONS, snapshot.omission(event))]
+        if event.kind in snapshot.DAG_KINDS:
+            return [(DAG_RUNS, snapshot.dag_run(event))]
+        if event.kind in snapshot.RUN_KINDS:
+            attempt = snapshot.attempt(event)
+            return [(RUNS, snapshot.run(event)), *([(ATTEMPTS, attempt)] if attempt else [])]
+    except snapshot.Unreadable as error:
+        log.error("event %s of %s is not recorded: %s", event.id, event.run_id, error)  # noqa: TRY400 - our own sentence says it all
+        return []
+    log.warning("event %s has the unknown kind %r and is not recorded", event.id, event.kind)
+    return []

@@ -1,0 +1,91 @@
+"""Holding a job back for a while: with a reason, an end if wanted, and a record of what did not run meanwhile."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from backbeat.admin.models import Job, Omission
+from backbeat.admin.publishing import to_spec
+from backbeat.admin.writing import commit, current_values, snapshot
+from backbeat.core.entry import Timing
+from backbeat.core.missed import Missed, missed
+from backbeat.core.state import Reason
+from backbeat.core.when import from_ms, to_ms
+from backbeat.errors import DefinitionError
+
+AFTERWARDS = ("none", "policy")
+"""What becomes of the occurrences that fell into a pause: left out, or decided by the job's misfire policy."""
+
+
+@transaction.atomic
+def pause(job: Job, *, reason: str, actor: str, until: datetime | None = None) -> None:
+    """Fire nothing until `until` or until `resume`. A job that is paused already only takes the new reason and end."""
+    if not reason.strip():
+        raise DefinitionError("reason", "expected a reason, so that the next person knows why it does not run; got none.")
+    if until is not None and until <= timezone.now():
+        raise DefinitionError("until", f"expected a time that is still to come; got {until.isoformat()}.")
+    before = snapshot(job)
+    job.paused_at = job.paused_at or timezone.now()
+    job.paused_reason, job.paused_by, job.paused_until = reason.strip(), actor, until
+    commit(job, current_values(job), before)
+
+
+@transaction.atomic
+def resume(job: Job, *, actor: str, afterwards: str = "none") -> None:
+    """Fire again. What fell into the pause is recorded as left out, or handed to the misfire policy."""
+    if job.paused_at is None:
+        return
+    if afterwards not in AFTERWARDS:
+        raise DefinitionError("afterwards", f"expected one of {', '.join(AFTERWARDS)}; got {afterwards!r}.")
+    before = snapshot(job)
+    if afterwards == "policy":
+        job.catch_up_from = job.paused_at
+    else:
+        _leave_out(job, actor)
+    job.paused_at = job.paused_until = None
+    job.paused_reason = job.paused_by = ""
+    commit(job, current_values(job), before)
+
+
+def end_pauses() -> list[str]:
+    """Resume the jobs whose pause is over; returns their names. Safe to call from several processes."""
+    over = Job.objects.filter(paused_until__lte=timezone.now()).values_list("pk", flat=True)
+    return [name for pk in over if (name := _end_pause(pk))]
+
+
+@transaction.atomic
+def _end_pause(pk: int) -> str:
+    job = Job.objects.select_for_update().filter(pk=pk, paused_until__lte=timezone.now()).first()
+    if job is None:
+        return ""
+    resume(job, actor=f"end of the pause by {job.paused_by}")
+    return job.name
+
+
+def missed_while_paused(job: Job) -> dict[str, Missed]:
+    """What fell into the pause so far, per schedule id."""
+    if job.paused_at is None:
+        return {}
+    spec, since, now = to_spec(job), to_ms(job.paused_at), to_ms(timezone.now())
+    found = {}
+    for schedule in spec.schedules:
+        timing = Timing(schedule.when, schedule.start, schedule.end)
+        if schedule.enabled and job.enabled and (gap := missed(timing, since, now)):
+            found[spec.schedule_id(schedule)] = gap
+    return found
+
+
+def _leave_out(job: Job, actor: str) -> None:
+    note = job.paused_reason
+    for schedule_id, gap in missed_while_paused(job).items():
+        bound = "" if gap.exact else " (at least; there were too many to count)"
+        Omission.objects.get_or_create(
+            job=job.name,
+            schedule=schedule_id,
+            reason=Reason.PAUSED.value,
+            first=from_ms(gap.first),
+            defaults={"last": from_ms(gap.last), "count": gap.count, "actor": actor, "note": note + bound},
+        )

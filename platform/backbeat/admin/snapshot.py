@@ -1,0 +1,194 @@
+"""What one event tells about a run, an attempt, an omission or a DAG run, as a row. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from backbeat.admin.clean import moment, parsed, text, whole
+from backbeat.admin.models.fields import NAME, RUN_ID, SCHEDULE_ID
+from backbeat.admin.upsert import Row
+from backbeat.core.keys import occurrence_id, owner_of
+from backbeat.core.state import Reason, RunState
+from backbeat.core.when import to_ms
+
+if TYPE_CHECKING:
+    from backbeat.runtime.ports import Event
+
+RUN_KINDS = {"queued": 0, "started": 1, "lost": 2, "finished": 3, "quarantined": 4, "retrying": 5}
+DAG_KINDS = {"dag_started": 1, "dag_finished": 3}
+MESSAGE, TRACEBACK, LOG, RESULT = 16_384, 131_072, 1_048_576, 262_144
+
+_STATES = {
+    "queued": RunState.QUEUED,
+    "started": RunState.RUNNING,
+    "lost": RunState.LOST,
+    "quarantined": RunState.QUARANTINED,
+    "retrying": RunState.RETRYING,
+}
+
+
+class Unreadable(ValueError):
+    """An event that lacks what names its row."""
+
+
+def run(event: Event) -> Row:
+    """The run as this event shows it. What the event leaves out is blank."""
+    data, state, error = event.data, _state(event), _error(event)
+    schedule, nominal = _occurrence(event)
+    at = _at(event)
+    return {
+        "run_id": _identity(event),
+        "job": text(data.get("job") or owner_of(event.run_id), NAME),
+        "task": text(data.get("task"), 255),
+        "schedule": schedule,
+        "nominal": nominal,
+        "effective": moment(data.get("effective")),
+        "state": state.value,
+        "attempts": whole(data.get("attempt")) or 0,
+        "pool": text(data.get("pool"), 50),
+        "queue": text(data.get("queue"), 60),
+        "priority": whole(data.get("priority"), 9),
+        "args": parsed(data.get("args")),
+        "kwargs": parsed(data.get("kwargs")),
+        "worker": text(data.get("worker"), 255),
+        "queued_at": moment(data.get("queued_at")) or at,
+        "started_at": moment(data.get("started_at")),
+        "finished_at": (moment(data.get("finished_at")) or at) if event.kind == "finished" else None,
+        "reason": text(data.get("reason"), MESSAGE),
+        "error_type": error["error_type"],
+        "error_message": error["error_message"],
+        "result": text(data.get("result"), RESULT),
+        "dag_run": text(data.get("dag_run"), RUN_ID),
+        "node": text(data.get("node"), NAME + 20),
+        "seen": _seen(event),
+    }
+
+
+def attempt(event: Event) -> Row | None:
+    """The attempt that this event is about, or None when it is about none."""
+    data, number = event.data, whole(event.data.get("attempt"))
+    state = _attempt_state(event)
+    if not number or state is None:
+        return None
+    ended = state is not RunState.RUNNING
+    return {
+        "run_id": _identity(event),
+        "number": number,
+        "state": state.value,
+        "worker": text(data.get("worker"), 255),
+        "started_at": moment(data.get("started_at")),
+        "finished_at": (moment(data.get("finished_at")) or _at(event)) if ended else None,
+        **_error(event),
+        "traceback": text((_mapping(data.get("error"))).get("traceback"), TRACEBACK),
+        "log": text(data.get("log"), LOG),
+        "seen": _seen(event),
+    }
+
+
+def _attempt_state(event: Event) -> RunState | None:
+    if event.kind == "started":
+        return RunState.RUNNING
+    if event.kind in ("lost", "quarantined"):
+        return RunState.LOST
+    if event.kind == "finished":
+        return _state(event)
+    # A retry says how its attempt ended only when it carries the error; otherwise another event does.
+    if event.kind == "retrying" and event.data.get("error"):
+        named = event.data.get("state")
+        return RunState.TIMED_OUT if named == RunState.TIMED_OUT else RunState.FAILED
+    return None
+
+
+def omission(event: Event) -> Row:
+    """Occurrences that did not become runs. Raises Unreadable when the event does not say which or why."""
+    data = event.data
+    first = moment(data.get("from")) or moment(data.get("nominal"))
+    job = data.get("job") or owner_of(str(data.get("schedule") or event.run_id or ""))
+    if first is None or not job:
+        raise Unreadable("it names no job or no time")
+    try:
+        reason = Reason(str(data.get("reason")))
+    except ValueError:
+        raise Unreadable(f"{data.get('reason')!r} is not a reason") from None
+    return {
+        "job": text(job, NAME),
+        "schedule": text(data.get("schedule"), SCHEDULE_ID),
+        "reason": reason.value,
+        "first": first,
+        "last": moment(data.get("to")) or first,
+        "count": whole(data.get("count"), 2**62) or 1,
+        "actor": text(data.get("actor"), 150),
+        "note": text(data.get("note"), MESSAGE),
+    }
+
+
+def dag_run(event: Event) -> Row:
+    """The DAG run as this event shows it."""
+    data, at = event.data, _at(event)
+    finished = event.kind == "dag_finished"
+    return {
+        "dag_run_id": _identity(event),
+        "dag": text(data.get("dag") or owner_of(event.run_id), NAME),
+        "version": text(data.get("version"), 64),
+        "state": (_named_state(event) if finished else RunState.RUNNING).value,
+        "nominal": moment(data.get("nominal")),
+        "params": parsed(data.get("params")),
+        "graph": parsed(data.get("graph")),
+        "summary": parsed(data.get("summary")),
+        "reason": text(data.get("reason"), MESSAGE),
+        "queued_at": moment(data.get("queued_at")) or at,
+        "started_at": moment(data.get("started_at")) or (None if finished else at),
+        "finished_at": (moment(data.get("finished_at")) or at) if finished else None,
+        "seen": _seen(event),
+    }
+
+
+def _identity(event: Event) -> str:
+    if not event.run_id or len(event.run_id) > RUN_ID:
+        raise Unreadable(f"a run id has 1 to {RUN_ID} characters; got {len(event.run_id or '')}")
+    return text(event.run_id, RUN_ID)
+
+
+def _occurrence(event: Event) -> tuple[str, datetime | None]:
+    """Schedule and nominal time. Only the run that carries the occurrence's own id may claim its schedule."""
+    schedule, when = text(event.data.get("schedule"), SCHEDULE_ID), moment(event.data.get("nominal"))
+    if when is None or not schedule:
+        return "", when
+    return (schedule if occurrence_id(schedule, to_ms(when)) == event.run_id else ""), when
+
+
+def _state(event: Event) -> RunState:
+    return _named_state(event) if event.kind == "finished" else _STATES[event.kind]
+
+
+def _named_state(event: Event) -> RunState:
+    try:
+        return RunState(str(event.data.get("state")))
+    except ValueError:
+        raise Unreadable(f"{event.data.get('state')!r} is not a state") from None
+
+
+def _error(event: Event) -> dict[str, str]:
+    error = _mapping(event.data.get("error"))
+    return {"error_type": text(error.get("type"), 255), "error_message": text(error.get("message"), MESSAGE)}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    plain = parsed(value) if isinstance(value, str) else value
+    if isinstance(plain, dict):
+        return plain
+    return {"message": plain} if plain else {}
+
+
+def _at(event: Event) -> datetime:
+    when = moment(event.at)
+    if when is None:
+        raise Unreadable(f"{event.at!r} is not a time")
+    return when
+
+
+def _seen(event: Event) -> int:
+    """The event's place among those of its run: by time, within one millisecond by attempt and then by kind."""
+    stage = RUN_KINDS.get(event.kind) or DAG_KINDS.get(event.kind) or 0
+    return int(event.at) * 1_000_000 + (whole(event.data.get("attempt"), 9999) or 0) * 100 + stage

@@ -1,0 +1,128 @@
+"""Bulk "insert or merge" with one rule a column, in SQL and in Python alike.
+
+Events may come twice, late, or in the wrong order, and several recorders may write at once. So each row carries
+`seen`, the place of its newest event, and the database itself decides, row by row, what a second row may change:
+
+key     names the row
+newest  the value of the newer row, even when blank
+fill    the newer row's value unless it is blank
+least   the smaller value
+most    the greater value
+
+A row whose state is in `final` counts as the newer one, whatever comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections, models
+
+Row = dict[str, Any]
+# 500 rows of a run's columns stay below SQLite's default limit of 32,766 parameters.
+ROWS_A_STATEMENT = 500
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The rules of one table. Every column of the model must have one."""
+
+    model: type[models.Model]
+    rules: Mapping[str, str]
+    final: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that name a row."""
+        return [column for column, rule in self.rules.items() if rule == "key"]
+
+    def fold(self, rows: Iterable[Row]) -> list[Row]:
+        """One row for each key, in the keys' order, so that two writers never wait for each other in a circle."""
+        folded: dict[tuple[Any, ...], Row] = {}
+        for row in rows:
+            key = tuple(row[column] for column in self.keys)
+            folded[key] = self.merged(folded[key], row) if key in folded else row
+        return [folded[key] for key in sorted(folded, key=repr)]
+
+    def merged(self, old: Row, new: Row) -> Row:
+        """What the SQL below makes of an old row and a new one."""
+        newer = old.get("state") not in self.final and new["seen"] >= old["seen"] if "seen" in old else True
+        return {column: _RULES[rule](old[column], new[column], newer) for column, rule in self.rules.items()}
+
+    def write(self, rows: Sequence[Row], using: str = "default") -> None:
+        """Insert or merge the rows. Call within a transaction when they belong together."""
+        connection = connections[using]
+        prepare = [self._preparer(column, connection) for column in self.rules]
+        with connection.cursor() as cursor:
+            for at in range(0, len(rows), ROWS_A_STATEMENT):
+                some = rows[at : at + ROWS_A_STATEMENT]
+                values = [
+                    fit(row[column]) if fit else row[column]
+                    for row in some
+                    for column, fit in zip(self.rules, prepare, strict=True)
+                ]
+                cursor.execute(self.sql(len(some), connection.ops.quote_name), values)
+
+    def _preparer(self, column: str, connection: Any) -> Any:
+        field = self._field(column)
+        plain = isinstance(field, (models.CharField, models.TextField, models.IntegerField, models.ForeignKey))
+        return None if plain else lambda value: field.get_db_prep_save(value, connection)
+
+    def _field(self, column: str) -> Any:
+        return next(field for field in self.model._meta.concrete_fields if field.column == column)  # noqa: SLF001 - public, only spelt privately
+
+    def sql(self, count: int, quote: Any = lambda name: f'"{name}"') -> str:
+        """The statement for so many rows, understood by SQLite and PostgreSQL."""
+        columns = ", ".join(map(quote, self.rules))
+        row = "(" + ", ".join(["%s"] * len(self.rules)) + ")"
+        sets = ", ".join(f"{quote(column)} = {self._set(column, rule)}" for column, rule in self.rules.items() if rule != "key")
+        return (
+            f"INSERT INTO {quote(self.model._meta.db_table)} AS old ({columns}) VALUES {', '.join([row] * count)} "  # noqa: S608, SLF001 - names of our own columns
+            f"ON CONFLICT ({', '.join(map(quote, self.keys))}) DO UPDATE SET {sets}"
+        )
+
+    def _set(self, column: str, rule: str) -> str:
+        old, new = f'old."{column}"', f'excluded."{column}"'
+        if rule in ("least", "most"):
+            sign = "<" if rule == "least" else ">"
+            return f"CASE WHEN {old} IS NULL OR {new} {sign} {old} THEN {new} ELSE {old} END"
+        if rule == "newest":
+            return f"CASE WHEN {self._newer()} THEN {new} ELSE {old} END"
+        if isinstance(self._field(column), (models.CharField, models.TextField)):
+            filled, kept = f"COALESCE(NULLIF({new}, ''), {old})", f"COALESCE(NULLIF({old}, ''), {new})"
+        else:
+            filled, kept = f"COALESCE({new}, {old})", f"COALESCE({old}, {new})"
+        return f"CASE WHEN {self._newer()} THEN {filled} ELSE {kept} END"
+
+    def _newer(self) -> str:
+        if "seen" not in self.rules:
+            return "1 = 1"
+        newer = 'excluded."seen" >= old."seen"'
+        if not self.final:
+            return newer
+        words = ", ".join(f"'{word}'" for word in sorted(self.final))
+        return f'old."state" NOT IN ({words}) AND {newer}'
+
+
+def _least(old: Any, new: Any, _newer: object) -> Any:
+    return min((value for value in (old, new) if value is not None), default=None)
+
+
+def _most(old: Any, new: Any, _newer: object) -> Any:
+    return max((value for value in (old, new) if value is not None), default=None)
+
+
+def _fill(old: Any, new: Any, newer: object) -> Any:
+    first, second = (new, old) if newer else (old, new)
+    return second if first is None or first == "" else first
+
+
+_RULES: dict[str, Any] = {
+    "key": lambda old, _new, _newer: old,
+    "newest": lambda old, new, newer: new if newer else old,
+    "fill": _fill,
+    "least": _least,
+    "most": _most,
+}

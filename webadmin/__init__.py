@@ -1,0 +1,1 @@
+"""The Django project of this deployment: settings, addresses, branding."""
