@@ -90,10 +90,16 @@ def _is_unknown(name: str) -> bool:
 
 def _with_derived(values: dict[str, Any]) -> dict[str, Any]:
     home = values.setdefault("home", Path(".backbeat").absolute())
-    values.setdefault("redis_url", f"unix://{quote(str(home / 'redis.sock'))}?db=0")
+    values.setdefault("redis_url", f"unix://{quote(str(socket_of(home)))}?db=0")
     values.setdefault("broker_url", kombu_url(values["redis_url"]))
     values.setdefault("database_url", f"sqlite:///{quote(str(home / 'db.sqlite3'))}")
     return values
+
+
+def socket_of(home: Path) -> Path:
+    """The embedded server's socket: in the state folder, or where the note in it says, when that path was too long."""
+    note = home / "redis.socket"
+    return (Path(note.read_text().strip()) if note.is_file() else home) / "redis.sock"
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
@@ -102,14 +108,16 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.scheduler_lease < 1:
         yield f"BACKBEAT_SCHEDULER_LEASE: expected 1s or more; got {settings.scheduler_lease:g}s."
     if settings.requeue_after <= settings.run_lease:
-        yield f"BACKBEAT_REQUEUE_AFTER: expected more than the run lease ({settings.run_lease:g}s); got {settings.requeue_after:g}s."
+        lease = f"the run lease ({settings.run_lease:g}s)"
+        yield f"BACKBEAT_REQUEUE_AFTER: expected more than {lease}; got {settings.requeue_after:g}s."
 
 
 def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
     def read(text: str) -> str:
         scheme = urlsplit(text).scheme
         if scheme not in schemes:
-            raise ValueError(f"expected a URL that starts with one of {', '.join(schemes)}; got {_safe(text)}.{nearest(scheme, schemes)}")
+            expected = f"expected a URL that starts with one of {', '.join(schemes)}"
+            raise ValueError(f"{expected}; got {_safe(text)}.{nearest(scheme, schemes)}")
         return text
 
     return read
@@ -170,7 +178,17 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "BACKBEAT_FLOWER_URL": ("flower_url", _http),
 }
 
-OTHER_VARIABLES: dict[str, str] = {}
+OTHER_VARIABLES: dict[str, str] = {
+    "BACKBEAT_REDIS_SERVER": "the server program of `backbeat dev`: a path, or `path` to look on PATH",
+    "BACKBEAT_WEB_PORT": "the web server's port in the Procfile",
+    "BACKBEAT_FLOWER_PORT": "Flower's port in the Procfile",
+    "BACKBEAT_STACK": "marks the processes of one `backbeat dev`, so that none is left behind",
+    "BACKBEAT_SECRET_KEY": "Django's secret key; without it one is made in BACKBEAT_HOME at first use",
+    "BACKBEAT_HOSTS": "the names, parted by commas, under which the web server may be reached; loopback by default",
+    "BACKBEAT_ORIGINS": "origins such as https://jobs.example.org from which forms may be sent through a proxy",
+    "BACKBEAT_DEBUG": "1 shows Django's error pages; never in production",
+    "BACKBEAT_BEGAN": "when `make` began (epoch seconds), for the figures of `backbeat demo`",
+}
 """Variables that other rooms read for themselves, name -> what it is for; listed so that a typing error is still noticed."""
 
 

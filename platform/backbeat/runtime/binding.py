@@ -1,0 +1,53 @@
+"""How a job gets its Celery task: in every app of the process, those that exist and those still to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from celery import _state
+
+from backbeat.runtime import registry
+
+if TYPE_CHECKING:
+    from celery import Celery, Task
+
+_bound: set[str] = set()
+
+
+def bind(name: str, function: Callable[..., Any]) -> None:
+    """Give the job a Celery task of its own name, as `shared_task` does: when apps are finalized, not now.
+
+    The task looks its job up when it runs, so that a reloaded module needs no second binding.
+    """
+    if name in _bound:
+        return
+    _bound.add(name)
+
+    @wraps(function)
+    def work(*args: Any, **kwargs: Any) -> Any:
+        return registry.get(name).perform(args, kwargs)
+
+    def add(app: Celery) -> None:
+        app.task(name=name, base=_base(app), shared=False, lazy=False)(work)
+
+    _state.connect_on_app_finalize(add)
+    for app in _state._get_active_apps():  # noqa: SLF001 - what shared_task itself does; Celery has no public way
+        if app.finalized:
+            add(app)
+
+
+def _base(app: Celery) -> type[Task]:
+    """JobTask, in the app's own flavour when the app was made by Backbeat."""
+    # Imported here: the task class brings Redis along, which a module of jobs alone does not need.
+    from backbeat.runtime.task import JobTask
+
+    own: type[Task] = app.Task
+    return own if issubclass(own, JobTask) else JobTask
+
+
+def task_of(name: str) -> Task:
+    """The Celery task of this name in the current app. Raises celery.exceptions.NotRegistered."""
+    task: Task = _state.get_current_app().tasks[name]
+    return task

@@ -1,0 +1,94 @@
+"""What a job may know about the run it is part of: `current_run()`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from backbeat.errors import BackbeatError
+
+
+def _nothing(*_: object) -> None:
+    """What progress and heartbeat do when nobody listens: a run inline has no ledger."""
+
+
+@dataclass(slots=True, eq=False)
+class CurrentRun:
+    """One attempt at a run, seen from inside."""
+
+    id: str
+    """The run's id: `reports.daily@2026-11-23T02:00:00Z`; the same in every attempt, fit as an idempotency key."""
+    job: str
+    attempt: int = 1
+    """1 for the first try."""
+    nominal: datetime | None = None
+    """The moment for which the run was due, in UTC; None for a run that no schedule asked for."""
+    fence: int = 1
+    """Grows with each attempt: a sink that remembers the highest one can refuse a stale attempt."""
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    log: logging.Logger = field(init=False)
+    """A logger whose records are kept with the attempt; they also reach the worker's own log."""
+    on_progress: Callable[[float, str], object] = field(default=_nothing, repr=False)
+    on_heartbeat: Callable[[], object] = field(default=_nothing, repr=False)
+
+    def __post_init__(self) -> None:
+        self.log = _run_logger(self.job)
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how far the run is: 0.0 to 1.0. Raises BackbeatError for anything else."""
+        if not 0.0 <= fraction <= 1.0:
+            raise BackbeatError(f"progress: expected a fraction from 0.0 to 1.0; got {fraction!r}.")
+        self.on_progress(float(fraction), text)
+
+    def heartbeat(self) -> None:
+        """Renew the run's lease at once, for code that keeps the worker from doing so by itself."""
+        self.on_heartbeat()
+
+
+def _run_logger(job: str) -> logging.Logger:
+    # Not registered with logging: a named logger lives for ever and would mix the records of two runs of one job.
+    logger = logging.Logger(f"backbeat.job.{job}" if job else "backbeat.job", logging.INFO)  # noqa: LOG001 - see above
+    logger.parent = logging.getLogger("backbeat.job")
+    return logger
+
+
+_current: ContextVar[CurrentRun | None] = ContextVar("backbeat_current_run", default=None)
+_outside: CurrentRun | None = None
+
+
+def current_run() -> CurrentRun:
+    """The run that this code is part of; outside a run an inline one (id `inline:…`, attempt 1), so that it always works."""
+    global _outside
+    run = _current.get()
+    if run is not None:
+        return run
+    if _outside is None:
+        _outside = inline_run("")
+    return _outside
+
+
+def inside() -> bool:
+    """Whether this code is part of a run."""
+    return _current.get() is not None
+
+
+def inline_run(job: str) -> CurrentRun:
+    """A run that no ledger knows, for a plain call of a job's function."""
+    return CurrentRun(id=f"inline:{uuid4().hex}", job=job)
+
+
+@contextmanager
+def running(run: CurrentRun) -> Iterator[CurrentRun]:
+    """Make `run` the current one for the code inside."""
+    token = _current.set(run)
+    try:
+        yield run
+    finally:
+        _current.reset(token)
