@@ -40,17 +40,19 @@ def slot_of(identity: str, slots: int) -> int:
 class SlotKeys:
     """The Redis keys of one slot. Types and lifetimes stand in docs/reference/redis-keys.md."""
 
-    __slots__ = ("busy", "due", "entries", "events", "lease", "outbox", "prefix", "slot", "templates", "timers")
+    __slots__ = ("busy", "due", "entries", "events", "jobs", "lease", "outbox", "parked", "prefix", "slot", "templates", "timers")
 
     def __init__(self, prefix: str, slot: int) -> None:
         self.slot = slot
         self.prefix = tag = f"{{{prefix}:{slot}}}:"
         self.due = tag + "due"
         self.entries = tag + "entries"
+        self.jobs = tag + "jobs"
         self.templates = tag + "templates"
         self.lease = tag + "lease"
         self.timers = tag + "timers"
         self.busy = tag + "busy"
+        self.parked = tag + "parked"
         self.events = tag + "events"
         self.outbox = tag + "outbox"
 

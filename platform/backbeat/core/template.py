@@ -1,0 +1,71 @@
+"""The policies that many schedules share, stored once under the hash of their content.
+
+A template never changes, so whoever has read it may keep it: an edited job simply points at another one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+from hashlib import sha1
+
+from backbeat.core.job import JobSpec, Misfire, Overlap
+from backbeat.core.message import Outline, dumps
+from backbeat.core.priority import queue_of
+from backbeat.core.retry import Retry
+
+
+@dataclass(frozen=True)
+class Template:
+    """What the scheduler and the worker need to know of a job to fire, run and retry it. Times are seconds."""
+
+    task: str
+    pool: str = "default"
+    priority: int = 5
+    retry: Retry = field(default_factory=Retry)
+    timeout: float | None = None
+    soft_timeout: float | None = None
+    start_deadline: float | None = None
+    overlap: Overlap = Overlap.SKIP
+    misfire: Misfire = Misfire.LATEST
+    misfire_limit: int = 100
+    misfire_window: float = 86400.0
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Template:
+        """The template of a job."""
+        return cls(
+            spec.task, spec.pool, spec.priority, spec.retry, spec.timeout, spec.soft_timeout, spec.start_deadline,
+            spec.overlap, spec.misfire, spec.misfire_limit, spec.misfire_window,
+        )  # fmt: skip
+
+    @cached_property
+    def queue(self) -> str:
+        """The queue that runs of this job go to."""
+        return queue_of(self.pool, self.priority)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What messages of scheduled runs have in common; nobody waits for their results in Celery's backend."""
+        return Outline(self.task, self.queue, self.timeout, self.soft_timeout)
+
+    @cached_property
+    def text(self) -> str:
+        """The JSON that is stored."""
+        return dumps(asdict(self))
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the content, 10 characters: it names, it doesn't protect."""
+        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()[:10]
+
+
+@lru_cache(maxsize=8192)
+def read(text: str) -> Template:
+    """The template stored as `text`."""
+    data = json.loads(text)
+    retry = data.pop("retry")
+    retry["on"], retry["give_up_on"] = tuple(retry["on"]), tuple(retry["give_up_on"])
+    data["overlap"], data["misfire"] = Overlap(data["overlap"]), Misfire(data["misfire"])
+    return Template(retry=Retry(**retry), **data)

@@ -1,0 +1,62 @@
+"""`celery beat -S backbeat.Scheduler`: RedBeat's place in Celery, with shards, leases and an atomic fire."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from uuid import uuid4
+
+from redbeat.schedulers import RedBeatScheduler
+
+from backbeat.conf import settings
+from backbeat.runtime.firing import Firer
+from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.leading import Leader
+from backbeat.store.leases import Leases
+from backbeat.store.store import open_store
+
+log = logging.getLogger("backbeat.beat")
+
+IDLE = 0.25
+"""Longest sleep (seconds) between two looks at the index: how late an edit may be noticed."""
+
+
+class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
+    """One of any number of live schedulers; each leads some shards by lease."""
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        conf = settings()
+        self.store = open_store()
+        self.leader = Leader(Leases(self.store.slots, f"beat:{uuid4().hex}", conf.scheduler_lease), conf.scheduler_lease)
+        self.firer = Firer(self.store)
+        super().__init__(app, **kwargs)
+        # RedBeat's one lock for everything is what the shard leases replace.
+        self.lock_key = None
+
+    def setup_schedule(self) -> None:
+        """Definitions are written to the index by whoever owns them; a scheduler only reads it."""
+        self.leader.start()
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Fire what is due in the led shards; returns the seconds until there is something to do."""
+        try:
+            return min(self.firer.step(self.leader.leases()), IDLE)
+        except OUTAGE as error:
+            log.warning("Redis does not answer, so nothing fires: %s", error)
+            return 1.0
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        """Celery asks for all entries at once; there may be millions, so none are handed out."""
+        return {}
+
+    @property
+    def info(self) -> str:
+        """What `celery beat` prints at start."""
+        slots = self.store.slots
+        return f"       . index -> {slots.count} shards of {slots.prefix!r}; lease {settings().scheduler_lease:g} s"
+
+    def close(self) -> None:
+        """Hand the shards over, so that nobody waits for a lease to end."""
+        self.leader.stop()
+        super().close()

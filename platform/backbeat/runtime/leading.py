@@ -1,0 +1,70 @@
+"""Which shards this scheduler leads: a thread renews the leases, so that a long tick can't outlive them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from backbeat.core.shard import wanted
+from backbeat.runtime.insist import OUTAGE
+from backbeat.store.leases import Lease, Leases
+
+log = logging.getLogger("backbeat.beat")
+
+
+class Leader:
+    """Takes its fair share of shards, and gives up what belongs to another."""
+
+    def __init__(self, leases: Leases, ttl: float) -> None:
+        self._store = leases
+        self._ttl = ttl
+        self._held: dict[int, tuple[Lease, float]] = {}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to lead. The first step is taken at once, so that a cold scheduler is useful at once."""
+        self.step()
+        self._thread = threading.Thread(target=self._run, name="backbeat-leases", daemon=True)
+        self._thread.start()
+
+    def leases(self) -> list[Lease]:
+        """The shards led now. Trust ends before the lease does, counted from the moment at which it was asked for."""
+        now = time.monotonic()
+        return [lease for lease, trusted_until in list(self._held.values()) if trusted_until > now]
+
+    def step(self) -> None:
+        """Meet the others, release what is theirs, take or renew what is ours. Without Redis: lead nothing, try again."""
+        asked_at = time.monotonic()
+        try:
+            alive = self._store.meet()
+            mine = wanted(self._store.holder, alive, self._store.slots.count)
+            theirs = set(self._held) - set(mine)
+            if theirs:
+                self._held = {shard: held for shard, held in self._held.items() if shard not in theirs}
+                self._store.release(theirs)
+            taken = self._store.take(mine)
+        except OUTAGE as error:
+            log.warning("leases can't be renewed: %s", error)
+            return
+        if {lease.shard for lease in taken} != set(self._held):
+            log.info("leading shards %s of %d schedulers", sorted(lease.shard for lease in taken), len(alive))
+        # A tenth less than the lease: the fence refuses late writes anyway, this spares the attempt.
+        self._held = {lease.shard: (lease, asked_at + self._ttl * 0.9) for lease in taken}
+
+    def stop(self) -> None:
+        """Hand everything over and leave."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self._ttl)
+        held, self._held = list(self._held), {}
+        try:
+            self._store.release(held)
+            self._store.leave()
+        except OUTAGE as error:
+            log.warning("shards could not be handed over, their leases end by themselves: %s", error)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._ttl / 3):
+            self.step()

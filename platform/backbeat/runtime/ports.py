@@ -1,0 +1,38 @@
+"""What the runtime needs from outside: a place for history and a source of definitions. The Django app implements both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from backbeat.core.job import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a run or an occurrence, as the ledger told it. `at` is epoch ms by Redis' clock."""
+
+    id: str
+    """Unique and growing within a slot: `<slot>/<stream id>`."""
+    kind: str
+    run_id: str
+    at: int
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class History(Protocol):
+    """Where events become rows. A replay of the same events must change nothing."""
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Write all of them or none."""
+
+
+class Definitions(Protocol):
+    """The durable truth about jobs, from which the index can be rebuilt."""
+
+    def specs(self) -> Iterable[JobSpec]:
+        """Every job that is not deleted."""
+
+    def last_fires(self) -> Mapping[str, int]:
+        """The newest nominal time (epoch ms) known to history, per schedule id."""

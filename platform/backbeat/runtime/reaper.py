@@ -1,0 +1,63 @@
+"""Finds what stopped making progress and sets it going again: expired leases, due retries, lost messages."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from backbeat.core.state import RunState
+from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.redeliver import message_of
+from backbeat.store.ledger import Waiting
+from backbeat.store.store import Store
+
+log = logging.getLogger("backbeat.keeper")
+
+LIMIT = 500
+POSTPONE_LIMIT_MS = 900_000
+"""A run that waits in a queue with a backlog is not sent again, until it has waited so long that it may be lost in it."""
+
+
+class Reaper:
+    """One duty: every state that isn't final ends."""
+
+    def __init__(self, store: Store, lease: float) -> None:
+        self.store = store
+        self._lease = lease
+        self._last: float | None = None
+        self._grace_until = 0.0
+
+    def step(self) -> int:
+        """Reap once over all slots; returns how many runs were queued (again). Never raises for an outage."""
+        try:
+            waiting = self.store.ledger.reap(LIMIT, self._grace())
+            return sum(self._queue(one) for one in waiting)
+        except OUTAGE as error:
+            log.warning("Redis does not answer: %s", error)
+            self._last = None
+            return 0
+
+    def _grace(self) -> float:
+        """Extra seconds for every lease. After a pause of our own, or an outage, everyone gets one full lease first."""
+        now = time.monotonic()
+        if self._last is None or now - self._last > self._lease / 2:
+            self._grace_until = now + self._lease
+        self._last = now
+        return self._lease if now < self._grace_until else 0.0
+
+    def _queue(self, seen: Waiting) -> bool:
+        if seen.state is RunState.QUEUED and self._still_in_line(seen):
+            return self.store.ledger.queue(seen, "") and False
+        message = message_of(self.store, seen.run_id, seen.fields)
+        if message is None:
+            log.error("run %s: its policies are missing; save job %s again to release it", seen.run_id, seen.fields.get("j"))
+            return False
+        queued = self.store.ledger.queue(seen, message)
+        if queued and seen.state is RunState.QUEUED:
+            log.warning("run %s: nobody claimed its message, so it is sent again", seen.run_id)
+        return queued
+
+    def _still_in_line(self, seen: Waiting) -> bool:
+        """Whether the run's message is most likely still in its queue, behind others. Only known for queues on this server."""
+        waited = self.store.slots.now_ms() - int(seen.fields.get("c") or 0)
+        return self.store.slots.direct and waited < POSTPONE_LIMIT_MS and self.store.slots.client.llen(seen.fields["q"]) > 0

@@ -1,0 +1,95 @@
+"""Asking for a run: now, later, or under an idempotency key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from backbeat.core.keys import RunId, submitted_id
+from backbeat.core.message import arguments_of, envelope
+from backbeat.core.priority import priority_of
+from backbeat.core.template import Template
+from backbeat.errors import BadArguments, UnknownJob, nearest
+from backbeat.runtime import registry
+from backbeat.store.store import Store, open_store
+
+
+def submit(
+    job: Any,
+    *,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    priority: int | str | None = None,
+    delay: float = 0.0,
+    reason: str = "",
+) -> RunId:
+    """Ask for one run of a job (its name, or what `@job` made) and return the run's id.
+
+    With `key` the id is the same for every call, so that asking twice, also at once or after the run ended (for as long
+    as BACKBEAT_KEY_RETENTION), gives one run. `delay` is seconds. Raises UnknownJob, BadArguments, StoreUnavailable.
+    """
+    name = job if isinstance(job, str) else str(job.name)
+    run_id = submitted_id(name, key if key is not None else uuid4().hex)
+    store = open_store()
+    arguments = checked_arguments(template_of(store, name).task, args, kwargs or {})
+    prepare(store, name, run_id, arguments, delay=delay, priority=priority, reason=reason, keyed=key is not None, send=True)
+    return run_id
+
+
+def prepare(
+    store: Store,
+    job: str,
+    run_id: str,
+    arguments: str,
+    *,
+    delay: float = 0.0,
+    priority: int | str | None = None,
+    reason: str = "",
+    keyed: bool = False,
+    send: bool = False,
+) -> tuple[Template, bool]:
+    """Put a run into the ledger; returns its policies and whether it is new.
+
+    `send` also hands its message over, in the same script; without it the caller publishes one himself (Celery's canvas
+    needs its own), or, should he die before that, the keeper does. A delayed run is always the keeper's to send.
+    """
+    template = template_of(store, job)
+    if priority is not None:
+        template = replace(template, priority=priority_of(priority))
+    store.index.keep_template(run_id, template)
+    fields = {"j": job, "n": "", "q": template.queue, "tid": template.id, "x": arguments}
+    extra = {"why": reason, "ky": "1" if keyed else "", "res": "" if send else "1"}
+    fields |= {name: value for name, value in extra.items() if value}
+    message = envelope(template.outline, run_id, arguments, slot=store.slots.of(run_id).slot) if send else ""
+    created, _ = store.ledger.submit(run_id, fields, message, delay)
+    return template, created
+
+
+def template_of(store: Store, job: str) -> Template:
+    """The policies of a job: as defined (admin and importers included), else as the code of this process says."""
+    known = store.index.template_of(job)
+    if known is not None:
+        return known
+    registered = registry.jobs.get(job)
+    if registered is None:
+        raise UnknownJob(f"no job is named {job!r}.{nearest(job, registry.jobs)} Define it with @job or in the admin.")
+    return Template.of(registered.spec)
+
+
+def checked_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Arguments as JSON text, validated by the job's parameters when its code is loaded here. Raises BadArguments."""
+    registered = registry.jobs.get(task)
+    if registered is not None:
+        args, kwargs = registered.params.validate(args, kwargs)
+    try:
+        return arguments_of(args, kwargs)
+    except (TypeError, ValueError) as error:
+        raise BadArguments("args", f"expected values that JSON can hold; {error}.") from error
+
+
+def cancel(run_id: str, reason: str = "cancelled") -> str:
+    """Cancel a run: 'cancelled' at once, 'asked' when a worker must stop it first, 'gone' when it is over."""
+    return open_store().ledger.cancel(run_id, reason)

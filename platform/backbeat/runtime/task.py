@@ -1,0 +1,99 @@
+"""The Celery task class of jobs: messages go through the ledger on the way out and on the way in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from celery import Task
+from celery.exceptions import MaxRetriesExceededError, Retry
+from celery.result import AsyncResult
+
+from backbeat.core.keys import submitted_id
+from backbeat.core.when import to_ms
+from backbeat.runtime import registry
+from backbeat.runtime.attempt import execute
+from backbeat.runtime.context import inside
+from backbeat.runtime.submit import checked_arguments, prepare
+from backbeat.store.store import open_store
+
+
+class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
+    """Base of every task of a Backbeat app. Tasks that are no jobs behave as plain Celery tasks."""
+
+    abstract = True
+    Request = "backbeat.runtime.request:JobRequest"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Called by the worker: an attempt under the ledger. Called by you: the function, inline."""
+        request = self.request
+        if request.called_directly or request.is_eager or not self._is_job():
+            return super().__call__(*args, **kwargs)
+        return execute(self, args, kwargs, super().__call__)
+
+    def _is_job(self) -> bool:
+        return self.name in registry.jobs or bool(getattr(self.request, "backbeat", None))
+
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """As Celery's, for jobs through the ledger: the run exists before its message does.
+
+        `countdown` and `eta` wait on the time index, never in the broker. Returns an AsyncResult whose id is the run's.
+        """
+        if self.name not in registry.jobs or self.app.conf.task_always_eager:
+            return super().apply_async(args, kwargs, task_id=task_id, **options)
+        arguments = checked_arguments(self.name, args or (), kwargs or {})
+        delay = _delay(options.pop("countdown", None), options.pop("eta", None))
+        run_id = task_id or submitted_id(self.name, uuid4().hex)
+        template, created = prepare(
+            open_store(), self.name, run_id, arguments, delay=delay, priority=options.pop("priority", None)
+        )
+        if not created or delay:
+            return AsyncResult(run_id, app=self.app)
+        options.setdefault("queue", template.queue)
+        headers = {**(options.pop("headers", None) or {}), "backbeat": {"slot": open_store().slots.of(run_id).slot}}
+        limits = {"time_limit": template.timeout, "soft_time_limit": template.soft_timeout}
+        options = {**{name: value for name, value in limits.items() if value}, **options}
+        return super().apply_async(*json.loads(arguments), task_id=run_id, headers=headers, **options)
+
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """As Celery's; inside a run the next attempt waits on the time index. Different arguments are not possible there."""
+        if not inside():
+            return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+        limit = self.max_retries if max_retries is None else max_retries
+        if limit is not None and self.request.retries >= limit:
+            raise exc or MaxRetriesExceededError(f"{self.name} [{self.request.id}] was retried {limit} times")
+        delay = _delay(countdown, eta) or (0.0 if countdown == 0 else float(self.default_retry_delay))
+        asked = Retry(exc=exc, when=delay)
+        if throw:
+            raise asked
+        return asked
+
+
+def _delay(countdown: float | None, eta: datetime | str | None) -> float:
+    """Seconds from now, 0 for at once."""
+    if countdown is not None:
+        return max(0.0, float(countdown))
+    if eta is None:
+        return 0.0
+    moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (to_ms(moment) - to_ms(datetime.now(UTC))) / 1000)

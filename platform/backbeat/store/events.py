@@ -1,0 +1,84 @@
+"""The event streams between the ledger and history: read in groups, acknowledged once recorded, then removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from backbeat.store.slots import Slots
+
+GROUP = "recorder"
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """One stream entry."""
+
+    stream: str
+    id: str
+    fields: Mapping[str, str]
+
+
+class EventStreams:
+    """A stream a slot, read as one by a named consumer of a group. Several consumers share the work."""
+
+    def __init__(self, slots: Slots, consumer: str, group: str = GROUP, streams: Sequence[str] | None = None) -> None:
+        self.slots = slots
+        self.consumer = consumer
+        self._group = group
+        self._streams = [keys.events for keys in slots.all] if streams is None else list(streams)
+
+    def prepare(self) -> None:
+        """Create the streams and the group where they are missing; what is in a stream already will be read."""
+        for stream in self._streams:
+            try:
+                self.slots.client.xgroup_create(stream, self._group, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    def read(self, count: int, block_ms: int) -> list[RawEvent]:
+        """New events for this consumer, waiting up to `block_ms` for the first one."""
+        reply = self.slots.client.xreadgroup(
+            self._group, self.consumer, dict.fromkeys(self._streams, ">"), count=count, block=block_ms
+        )
+        return _events(reply)
+
+    def unfinished(self, count: int, idle_ms: int) -> list[RawEvent]:
+        """Events that some consumer (this one before a crash, or a dead one) read but never recorded."""
+        found = []
+        for stream in self._streams:
+            _, entries, *_ = self.slots.client.xautoclaim(stream, self._group, self.consumer, idle_ms, "0", count=count)
+            found += [RawEvent(stream, entry_id, fields) for entry_id, fields in entries if fields]
+        return found
+
+    def done(self, events: Sequence[RawEvent]) -> None:
+        """Acknowledge and remove recorded events."""
+        by_stream: dict[str, list[str]] = {}
+        for event in events:
+            by_stream.setdefault(event.stream, []).append(event.id)
+        pipe = self.slots.client.pipeline(transaction=False)
+        for stream, ids in by_stream.items():
+            pipe.xack(stream, self._group, *ids)
+            pipe.xdel(stream, *ids)
+        pipe.execute()
+
+    def backlog(self) -> int:
+        """How many events wait to be recorded."""
+        pipe = self.slots.client.pipeline(transaction=False)
+        for stream in self._streams:
+            pipe.xlen(stream)
+        return sum(pipe.execute())
+
+
+def _events(reply: Any) -> list[RawEvent]:
+    found: list[RawEvent] = []
+    pairs = reply.items() if isinstance(reply, dict) else reply or ()
+    for stream, entries in pairs:
+        # RESP3 wraps the entries of one stream in one more list than RESP2 does.
+        rows = entries[0] if entries and entries[0] and isinstance(entries[0][0], (list, tuple)) else entries
+        found += [RawEvent(stream, entry_id, fields) for entry_id, fields in rows]
+    return found

@@ -1,0 +1,192 @@
+"""The time index: which schedule is due when, per shard, and the atomic step from due to queued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from backbeat.core import template as templates
+from backbeat.core.entry import RS, entries_of
+from backbeat.core.job import JobSpec
+from backbeat.core.message import dumps
+from backbeat.core.template import Template
+from backbeat.store.leases import Lease
+from backbeat.store.scripts import run_many, script
+from backbeat.store.slots import Slots
+
+PUT_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What one shard has due: `items` are (schedule id, score, record); `next` is the first time when nothing is due yet."""
+
+    lease: Lease
+    now: int
+    leads: bool
+    next: int | None
+    items: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One entry's step: from the score that was read to the next, with the runs and omissions that lie between."""
+
+    id: str
+    seen: str
+    next: str
+    runs: Sequence[Sequence[Any]]
+    omissions: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What came of a batch. `refused` entries had been moved by somebody else; `duplicates` were runs that existed."""
+
+    leads: bool
+    fired: int
+    refused: int
+    omitted: int
+    duplicates: int
+
+
+class ScheduleIndex:
+    """Schedules by next time."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self._templates: dict[tuple[int, str], Template] = {}
+
+    def put(self, spec: JobSpec, since: Mapping[str, int] | None = None) -> None:
+        """Write a job's schedules; see `put_many`."""
+        self.put_many([spec], since)
+
+    def put_many(self, specs: Iterable[JobSpec], since: Mapping[str, int] | None = None) -> int:
+        """Write the schedules of many jobs; disabled ones are taken out. Returns how many entries were written.
+
+        An entry whose timing did not change keeps its place. A new one is first due after `since[schedule id]`
+        (epoch ms: the last occurrence known to history), or after now.
+        """
+        now, written = self.slots.now_ms(), 0
+        calls = (call for spec in specs for call in self._calls(spec, now, since or {}))
+        while chunk := list(islice(calls, PUT_BATCH)):
+            run_many(self.slots.client, chunk)
+            written += len(chunk)
+        return written
+
+    def _calls(self, spec: JobSpec, now: int, since: Mapping[str, int]) -> Iterator[tuple[Any, list[str], list[Any]]]:
+        template = Template.of(spec)
+        keys = self.slots.of(spec.name)
+        live = entries_of(spec)
+        self.remove(set(map(spec.schedule_id, spec.schedules)) - {entry.id for entry in live})
+        yield script("define"), [keys.jobs, keys.templates], [spec.name, template.id, template.text]
+        for entry in live:
+            first = entry.timing.next(since.get(entry.id, now))
+            yield (
+                script("put"),
+                [keys.due, keys.entries, keys.parked],
+                [entry.id, entry.timing.text, entry.text, entry.score(first)],
+            )
+
+    def remove(self, schedule_ids: Iterable[str]) -> None:
+        """Take schedules out; what they fired already is not touched."""
+        pipe = self.slots.client.pipeline(transaction=False)
+        for schedule_id in schedule_ids:
+            keys = self.slots.of(schedule_id)
+            pipe.zrem(keys.due, schedule_id)
+            pipe.hdel(keys.entries, schedule_id)
+            pipe.hdel(keys.parked, schedule_id)
+        if len(pipe):
+            pipe.execute()
+
+    def ids(self) -> Iterator[tuple[str, str]]:
+        """Every (schedule id, record), slot by slot, without blocking the server."""
+        for keys in self.slots.all:
+            yield from self.slots.client.hscan_iter(keys.entries, count=1000)
+
+    def next_times(self, schedule_ids: Sequence[str]) -> dict[str, int | None]:
+        """The effective time (ms) at which each schedule is next due; None when never or unknown."""
+        pipe = self.slots.client.pipeline(transaction=False)
+        for schedule_id in schedule_ids:
+            pipe.zscore(self.slots.of(schedule_id).due, schedule_id)
+        scores = pipe.execute() if schedule_ids else []
+        return {one: _ms(score) for one, score in zip(schedule_ids, scores, strict=True)}
+
+    def template(self, slot: int, template_id: str) -> Template | None:
+        """A template by its id; templates never change, so each is read once."""
+        known = self._templates.get((slot, template_id))
+        if known is None:
+            text = self.slots.client.hget(self.slots.all[slot].templates, template_id)
+            if text is None:
+                return None
+            known = self._templates[slot, template_id] = templates.read(str(text))
+        return known
+
+    def template_of(self, job: str) -> Template | None:
+        """The policies in force for a job, or None when no such job is defined."""
+        keys = self.slots.of(job)
+        template_id = self.slots.client.hget(keys.jobs, job)
+        return None if template_id is None else self.template(keys.slot, str(template_id))
+
+    def forget(self, job: str, schedule_ids: Iterable[str]) -> None:
+        """Take a whole job out."""
+        self.remove(schedule_ids)
+        self.slots.client.hdel(self.slots.of(job).jobs, job)
+
+    def keep_template(self, owner: str, template: Template) -> None:
+        """Make a template known in the slot of a job or DAG, for runs that are not fired by a schedule."""
+        keys = self.slots.of(owner)
+        if (keys.slot, template.id) not in self._templates:
+            self.slots.client.hset(keys.templates, template.id, template.text)
+            self._templates[keys.slot, template.id] = template
+
+    def due(self, leases: Sequence[Lease], limit: int) -> list[Due]:
+        """What is due in each led shard, all in one round trip; at most `limit` entries a shard."""
+        calls = []
+        for lease in leases:
+            keys = self.slots.all[lease.shard]
+            calls.append((script("due"), [keys.lease, keys.due, keys.entries], [lease.holder, lease.fence, limit, 0]))
+        replies = run_many(self.slots.client, calls) if calls else []
+        return [_due(lease, reply) for lease, reply in zip(leases, replies, strict=True)]
+
+    def fire(self, lease: Lease, batch: Sequence[Firing]) -> Fired:
+        """Advance entries and create their runs in one script, under the lease's fence."""
+        keys = self.slots.all[lease.shard]
+        payload = dumps([[f.id, f.seen, f.next, f.runs, f.omissions] for f in batch])
+        argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, payload]
+        _, leads, fired, refused, omitted, duplicates = script("fire")(
+            self.slots.client, [keys.lease, keys.due, keys.entries], argv
+        )
+        return Fired(bool(leads), fired, refused, omitted, duplicates)
+
+    def park(self, shard: int, schedule_id: str, reason: str) -> None:
+        """Take an entry that can't be evaluated out of the index, and keep it with the reason until it is written again."""
+        keys = self.slots.all[shard]
+        pipe = self.slots.client.pipeline(transaction=True)
+        pipe.zrem(keys.due, schedule_id)
+        pipe.hset(keys.parked, schedule_id, reason)
+        pipe.execute()
+
+    def parked(self) -> dict[str, str]:
+        """Schedules that were parked, and why."""
+        found: dict[str, str] = {}
+        for keys in self.slots.all:
+            found |= {str(name): str(why) for name, why in self.slots.client.hgetall(keys.parked).items()}
+        return found
+
+
+def timing_of(record: str) -> str:
+    """The timing part of a stored record."""
+    return record.split(RS, 1)[0]
+
+
+def _ms(score: float | str | None) -> int | None:
+    return None if score is None or float(score) == float("inf") else int(float(score))
+
+
+def _due(lease: Lease, reply: list[Any]) -> Due:
+    now, leads, first, *flat = reply
+    items = list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+    return Due(lease, int(now), bool(int(leads)), _ms(first) if first else None, items)

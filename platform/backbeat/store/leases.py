@@ -1,0 +1,64 @@
+"""Shard leases: the right of one scheduler to act for a shard until a time, with a fence that refuses late writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from backbeat.store.scripts import run_many, script
+from backbeat.store.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A shard that a holder leads."""
+
+    shard: int
+    holder: str
+    fence: int
+    until: int
+    """Epoch ms by the server's clock."""
+
+
+class Leases:
+    """Taking, renewing and handing over shards on behalf of one holder (one incarnation of a scheduler process)."""
+
+    def __init__(self, slots: Slots, holder: str, ttl: float) -> None:
+        self.slots = slots
+        self.holder = holder
+        self.ttl_ms = round(ttl * 1000)
+
+    @property
+    def _members(self) -> str:
+        return f"{{{self.slots.prefix}}}:schedulers"
+
+    def meet(self) -> list[str]:
+        """Say that this scheduler is alive, and learn who else is."""
+        reply = script("member")(self.slots.client, [self._members], [self.holder, self.ttl_ms, "0"])
+        return [str(member) for member in reply[1:]]
+
+    def leave(self) -> None:
+        """Stop counting as alive at once, so that the others need not wait for the lease to end."""
+        script("member")(self.slots.client, [self._members], [self.holder, self.ttl_ms, "1"])
+
+    def take(self, shards: Iterable[int]) -> list[Lease]:
+        """Take or renew these shards; those that another scheduler still holds are left out."""
+        wanted = list(shards)
+        replies = self._call(wanted, release=False)
+        return [
+            Lease(shard, self.holder, int(fence), int(until))
+            for shard, (_, fence, _, until) in zip(wanted, replies, strict=True)
+            if int(fence) > 0
+        ]
+
+    def release(self, shards: Iterable[int]) -> None:
+        """Hand shards over: whoever wants them can take them this moment."""
+        self._call(list(shards), release=True)
+
+    def _call(self, shards: Sequence[int], *, release: bool) -> list[list[str]]:
+        argv = [self.holder, self.ttl_ms, "1" if release else "0"]
+        return (
+            run_many(self.slots.client, [(script("lease"), [self.slots.all[shard].lease], argv) for shard in shards])
+            if shards
+            else []
+        )

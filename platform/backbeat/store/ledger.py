@@ -1,0 +1,155 @@
+"""The run ledger: claim, renew, finish, cancel and repair, each one script and one winner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backbeat.core.keys import SlotKeys
+from backbeat.core.message import dumps
+from backbeat.core.state import LOSSES_BEFORE_QUARANTINE, RunState
+from backbeat.store.scripts import run_many, script
+from backbeat.store.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim. `fields` are the run's fields when it was won, else empty."""
+
+    verdict: str
+    """`claimed`, or why not: `gone`, `expired`, or the state the run is in."""
+    now: int
+    fields: Mapping[str, str]
+
+    @property
+    def won(self) -> bool:
+        """Whether the caller may work on the run."""
+        return self.verdict == "claimed"
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt; it is the fence."""
+        return int(self.fields["a"])
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run whose time has come to be queued (again), as it was seen."""
+
+    run_id: str
+    score: str
+    fields: Mapping[str, str]
+
+    @property
+    def state(self) -> RunState:
+        """The state in which it was seen."""
+        return RunState(self.fields["s"])
+
+
+class Ledger:
+    """Unfinished runs. Every write is a compare-and-set; the loser is told."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+
+    def submit(self, run_id: str, fields: Mapping[str, Any], message: str, delay: float = 0.0) -> tuple[bool, str]:
+        """Create a run and hand its message over. Returns (created, state); an id that exists is left as it is."""
+        keys = self.slots.of(run_id)
+        flat = [str(part) for pair in fields.items() for part in pair]
+        argv = [keys.prefix, run_id, self.slots.direct_flag, self.slots.requeue_ms, round(delay * 1000), message, dumps(flat)]
+        _, created, state = script("submit")(self.slots.client, [keys.run(run_id), keys.timers], argv)
+        return bool(created), str(state)
+
+    def claim(self, run_id: str, holder: str, lease: float, worker: str, stock: Mapping[str, Any] | None = None) -> Claim:
+        """Try to become the one who works on a run, for `lease` seconds at first.
+
+        `stock` gives the fields of a run for a message that no Backbeat process made; without it a claim creates nothing.
+        """
+        keys = self.slots.of(run_id)
+        made = dumps([str(part) for pair in stock.items() for part in pair]) if stock is not None else ""
+        argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail()]
+        verdict, now, *flat = script("claim")(self.slots.client, [keys.run(run_id), keys.timers], argv)
+        return Claim(str(verdict), int(now), _mapping(flat))
+
+    def finish(
+        self,
+        run_id: str,
+        holder: str,
+        attempt: int | None,
+        state: RunState,
+        outcome: Mapping[str, Any],
+        retry_in: float | None = None,
+    ) -> bool:
+        """End an attempt; True when it was still ours to end. `retry_in` (seconds) makes it come back instead of final.
+
+        `attempt` None: the holder's parent speaks for a child that can't any more.
+        """
+        keys = self.slots.of(run_id)
+        fence = "" if attempt is None else attempt
+        delay = "" if retry_in is None else round(retry_in * 1000)
+        argv = [keys.prefix, run_id, holder, fence, str(state), delay, dumps(outcome), *self._tail()]
+        won, _, _ = script("finish")(self.slots.client, [keys.run(run_id), keys.timers], argv)
+        return bool(won)
+
+    def lose(self, run_id: str, holder: str) -> bool:
+        """Report that the process that worked on a run is dead, so that nobody waits for its lease to end."""
+        keys = self.slots.of(run_id)
+        won, _ = script("lose")(self.slots.client, [keys.run(run_id), keys.timers], [run_id, holder])
+        return bool(won)
+
+    def renew(self, holder: str, run_ids: Iterable[str], lease: float) -> tuple[set[str], set[str]]:
+        """One heartbeat: (runs still held, runs somebody asked to cancel), one script a slot, one round trip."""
+        by_slot: dict[SlotKeys, list[str]] = {}
+        for run_id in run_ids:
+            by_slot.setdefault(self.slots.of(run_id), []).append(run_id)
+        calls = [
+            (script("renew"), [keys.timers], [keys.prefix, holder, round(lease * 1000), *ids]) for keys, ids in by_slot.items()
+        ]
+        held: set[str] = set()
+        cancelled: set[str] = set()
+        for _, mine, stop in run_many(self.slots.client, calls) if calls else ():
+            held.update(mine)
+            cancelled.update(stop)
+        return held, cancelled
+
+    def cancel(self, run_id: str, reason: str) -> str:
+        """Cancel a run: 'cancelled' at once, 'asked' when a worker must stop it first, 'gone' when it is over."""
+        keys = self.slots.of(run_id)
+        outcome, _ = script("cancel")(self.slots.client, [keys.run(run_id)], [keys.prefix, run_id, reason, *self._tail()])
+        return str(outcome)
+
+    def reap(self, limit: int, grace: float) -> list[Waiting]:
+        """Lose what has expired and return every run that waits to be queued (again), over all slots.
+
+        `grace` (seconds) is added to every lease: after an outage nobody could renew, and nobody is to blame.
+        """
+        tail = self._tail()
+        calls = [
+            (script("reap"), [keys.timers], [keys.prefix, limit, LOSSES_BEFORE_QUARANTINE, round(grace * 1000), *tail])
+            for keys in self.slots.all
+        ]
+        return [_waiting(row) for _, *rows in run_many(self.slots.client, calls) for row in rows]
+
+    def queue(self, seen: Waiting, message: str) -> bool:
+        """Queue a run again with this message, unless it moved since it was seen; an empty message only waits longer."""
+        keys = self.slots.of(seen.run_id)
+        argv = [keys.prefix, seen.run_id, str(seen.state), seen.score, message, self.slots.direct_flag, self.slots.requeue_ms]
+        queued, _ = script("queue")(self.slots.client, [keys.run(seen.run_id), keys.timers], argv)
+        return bool(queued)
+
+    def get(self, run_id: str) -> dict[str, str]:
+        """The fields of an unfinished run; empty when it is over or unknown."""
+        return {str(name): str(value) for name, value in self.slots.client.hgetall(self.slots.of(run_id).run(run_id)).items()}
+
+    def _tail(self) -> tuple[str, int, int]:
+        return self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms
+
+
+def _mapping(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _waiting(row: Sequence[str]) -> Waiting:
+    run_id, score, *flat = row
+    return Waiting(run_id, score, _mapping(flat))

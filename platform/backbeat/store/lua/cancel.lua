@@ -1,0 +1,12 @@
+-- KEYS: run | ARGV: prefix, run_id, reason, direct, requeue_ms, key_ttl | returns: {outcome, now}
+-- Cancel a run: at once when nobody works on it ('cancelled'), else the worker is asked to stop it ('asked'); 'gone' when it is over.
+-- include: common
+local now = now_ms()
+local state = redis.call('HGET', KEYS[1], 's')
+if not state then return {'gone', now} end
+if state == 'running' then
+  redis.call('HSET', KEYS[1], 'cancel', ARGV[3])
+  return {'asked', now}
+end
+end_run(ARGV[1], ARGV[4], ARGV[2], 'cancelled', now, now + ARGV[5], ARGV[6], {'reason', ARGV[3]})
+return {'cancelled', now}

@@ -1,0 +1,76 @@
+-- Shared pieces, put in front of every script that says `-- include: common`. All state changes of a run go through here.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- The fence: true only while this holder leads the shard and no later leader has been elected.
+local function leads(lease_key, holder, fence, now)
+  local l = redis.call('HMGET', lease_key, 'h', 'f', 'u')
+  return l[1] == holder and l[2] == fence and tonumber(l[3] or 0) > now
+end
+
+-- Hand a message over: straight into the broker's list when it lives on this server, else into the outbox.
+local function hand_over(prefix, direct, queue, message)
+  if message == '' then return end -- the caller publishes it himself
+  if direct == '1' then
+    redis.call('LPUSH', queue, message)
+  else
+    redis.call('XADD', prefix .. 'outbox', '*', 'q', queue, 'm', message)
+  end
+end
+
+local function queue_run(prefix, direct, run_id, message, requeue_at)
+  local key = prefix .. 'run:' .. run_id
+  redis.call('HSET', key, 's', 'queued')
+  redis.call('ZADD', prefix .. 'timers', requeue_at, run_id)
+  hand_over(prefix, direct, redis.call('HGET', key, 'q'), message)
+end
+
+-- Free the overlap slot that a run holds, and let the next in line go.
+local function free_busy(prefix, direct, job, run_id, requeue_at)
+  if redis.call('HGET', prefix .. 'busy', job) ~= run_id then return end
+  local line = prefix .. 'line:' .. job
+  while true do
+    local next_id = redis.call('LPOP', line)
+    if not next_id then
+      redis.call('HDEL', prefix .. 'busy', job)
+      return
+    end
+    local message = redis.call('HGET', prefix .. 'run:' .. next_id, 'm')
+    if message then
+      redis.call('HDEL', prefix .. 'run:' .. next_id, 'm')
+      redis.call('HSET', prefix .. 'busy', job, next_id)
+      queue_run(prefix, direct, next_id, message, requeue_at)
+      return
+    end
+  end
+end
+
+-- One event of a run: the facts that history needs, so that a reader needs no earlier event.
+local function tell(prefix, kind, run_id, now, extra)
+  local run = redis.call('HGETALL', prefix .. 'run:' .. run_id)
+  local fields = {'k', kind, 'r', run_id, 't', now}
+  for i = 1, #run, 2 do
+    if run[i] ~= 'm' then
+      fields[#fields + 1] = '.' .. run[i]
+      fields[#fields + 1] = run[i + 1]
+    end
+  end
+  for i = 1, #extra do fields[#fields + 1] = extra[i] end
+  redis.call('XADD', prefix .. 'events', '*', unpack(fields))
+end
+
+-- A terminal state: told once, then the run leaves Redis. A caller's idempotency key is kept for a stated time.
+local function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra)
+  local key = prefix .. 'run:' .. run_id
+  local run = redis.call('HMGET', key, 'j', 'ky')
+  extra[#extra + 1] = 'state'
+  extra[#extra + 1] = state
+  tell(prefix, 'finished', run_id, now, extra)
+  if run[2] then redis.call('SET', prefix .. 'done:' .. run_id, state, 'PX', key_ttl) end
+  redis.call('DEL', key)
+  redis.call('ZREM', prefix .. 'timers', run_id)
+  if run[1] then free_busy(prefix, direct, run[1], run_id, requeue_at) end
+end

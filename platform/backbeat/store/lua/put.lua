@@ -1,0 +1,13 @@
+-- KEYS: due, entries, parked | ARGV: id, timing, record, score | returns: {now, kept}
+-- Write one schedule into the index. An entry whose timing is unchanged keeps its place: it may be due this very moment.
+-- include: common
+local kept = 0
+local before = redis.call('HGET', KEYS[2], ARGV[1])
+if before and string.sub(before, 1, #ARGV[2] + 1) == ARGV[2] .. '\30' and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  kept = 1
+else
+  redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+redis.call('HDEL', KEYS[3], ARGV[1])
+return {now_ms(), kept}

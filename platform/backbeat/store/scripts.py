@@ -1,0 +1,102 @@
+"""Lua scripts as files. Each opens with its signature; the caller is checked against it.
+
+-- KEYS: run, timers | ARGV: prefix, run_id | returns: {won, now}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import NoScriptError
+
+_HEADER = re.compile(r"^-- KEYS: (?P<keys>[^|]*) \| ARGV: (?P<argv>[^|]*) \| returns: (?P<returns>.+)$")
+_INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+
+
+class Script:
+    """One Lua file. Call it on a client for the reply, or on a pipeline to queue it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        source = _read(name)
+        header = _HEADER.match(source.splitlines()[0])
+        if header is None:
+            raise ValueError(f"lua/{name}.lua: expected the first line '-- KEYS: … | ARGV: … | returns: …'.")
+        self.keys = _names(header["keys"])
+        self.argv = _names(header["argv"])
+        self.source = _INCLUDE.sub(lambda match: _read(match[1]), source)
+        # The server names scripts by this hash; it protects nothing.
+        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, client: Redis | Pipeline, keys: Sequence[str], argv: Sequence[Any]) -> Any:
+        self._check("KEYS", self.keys, keys)
+        self._check("ARGV", self.argv, argv)
+        try:
+            return client.evalsha(self.sha, len(keys), *keys, *argv)
+        except NoScriptError:
+            # Not run, so it is safe to send again: a restarted server has forgotten its scripts.
+            return client.eval(self.source, len(keys), *keys, *argv)
+
+    def _check(self, what: str, names: Sequence[str], given: Sequence[Any]) -> None:
+        open_ended = bool(names) and names[-1] == "..."
+        wanted = len(names) - open_ended
+        if len(given) < wanted or (len(given) > wanted and not open_ended):
+            raise TypeError(f"lua/{self.name}.lua: expected {what} {', '.join(names) or 'none'}; got {len(given)}.")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of that name, read once a process."""
+    return Script(name)
+
+
+def names() -> list[str]:
+    """Every script that can be called (those with a signature)."""
+    lua = files(__package__).joinpath("lua")
+    return sorted(
+        entry.name.removesuffix(".lua") for entry in lua.iterdir() if entry.name.endswith(".lua") and entry.name != "common.lua"
+    )
+
+
+def load_all(client: Redis) -> None:
+    """Make every script known to the server, so that pipelines can use them by hash."""
+    pipe = client.pipeline(transaction=False)
+    for name in names():
+        pipe.script_load(script(name).source)
+    pipe.execute()
+
+
+def run_many(client: Redis, calls: Sequence[tuple[Script, Sequence[str], Sequence[Any]]]) -> list[Any]:
+    """Several scripts in one round trip, replies in order. A server that forgot them is taught, and asked again."""
+    replies = _pipelined(client, calls)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        load_all(client)
+        again = [call for call, reply in zip(calls, replies, strict=True) if isinstance(reply, NoScriptError)]
+        fresh = iter(_pipelined(client, again))
+        replies = [next(fresh) if isinstance(reply, NoScriptError) else reply for reply in replies]
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def _pipelined(client: Redis, calls: Sequence[tuple[Script, Sequence[str], Sequence[Any]]]) -> list[Any]:
+    pipe = client.pipeline(transaction=False)
+    for one, keys, argv in calls:
+        one(pipe, keys, argv)
+    return pipe.execute(raise_on_error=False)

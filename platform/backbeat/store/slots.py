@@ -1,0 +1,53 @@
+"""A Redis server, a prefix and a number of slots: what every part of the store works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from redis import Redis
+
+from backbeat.core.keys import SlotKeys, slot_of
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where the ledger lives. `direct` tells that the broker's queues are lists on this very server and database."""
+
+    client: Redis
+    prefix: str = "bb"
+    count: int = 16
+    direct: bool = True
+    requeue_after: float = 60.0
+    """Seconds after which a queued run that nobody claimed is looked at."""
+    key_ttl: float = 86400.0
+    """Seconds for which a caller's idempotency key is kept after its run ended."""
+
+    @cached_property
+    def all(self) -> tuple[SlotKeys, ...]:
+        """Every slot's keys."""
+        return tuple(SlotKeys(self.prefix, slot) for slot in range(self.count))
+
+    def of(self, identity: str) -> SlotKeys:
+        """The slot of a run id, schedule id, job or DAG."""
+        return self.all[slot_of(identity, self.count)]
+
+    @property
+    def direct_flag(self) -> str:
+        """`direct` as scripts take it."""
+        return "1" if self.direct else "0"
+
+    @property
+    def requeue_ms(self) -> int:
+        """`requeue_after` as scripts take it."""
+        return round(self.requeue_after * 1000)
+
+    @property
+    def key_ttl_ms(self) -> int:
+        """`key_ttl` as scripts take it."""
+        return max(1, round(self.key_ttl * 1000))
+
+    def now_ms(self) -> int:
+        """The one clock: the server's, in ms since the epoch."""
+        seconds, micros = self.client.time()
+        return int(seconds) * 1000 + int(micros) // 1000

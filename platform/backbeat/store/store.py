@@ -1,0 +1,40 @@
+"""The whole store of one process, made from the settings once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from backbeat.conf import Settings, same_server, settings
+from backbeat.store.connect import connect
+from backbeat.store.index import ScheduleIndex
+from backbeat.store.ledger import Ledger
+from backbeat.store.slots import Slots
+
+
+@dataclass(frozen=True)
+class Store:
+    """Index and ledger over one connection pool. Safe over fork: redis-py opens new connections in a child."""
+
+    slots: Slots
+
+    @cached_property
+    def index(self) -> ScheduleIndex:
+        """What is due when."""
+        return ScheduleIndex(self.slots)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What is being done."""
+        return Ledger(self.slots)
+
+
+def open_store(conf: Settings | None = None) -> Store:
+    """The store that these settings (by default the process's own) describe; made once for each."""
+    return _open(conf or settings())
+
+
+@cache
+def _open(conf: Settings) -> Store:
+    direct = same_server(conf.broker_url, conf.redis_url)
+    return Store(Slots(connect(conf.redis_url), conf.prefix, conf.shards, direct, conf.requeue_after, conf.key_retention))
