@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Check = Callable[[str], None]
+Check = Callable[[str], "Iterable[ImportFailure]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,15 @@ class ImportFailure:
 
 
 def import_all(names: Iterable[str], check: Check) -> list[ImportFailure]:
-    """Import each module and every module below it. `check` looks at a module after its import and may raise too."""
+    """Import each module and every module below it. `check` looks at a module after its import and may find more."""
     return [failure for name in names for failure in _import_tree(name, check)]
 
 
 def _import_tree(name: str, check: Check) -> Iterator[ImportFailure]:
-    failure = _import(name, check)
-    if failure is not None:
+    failure = _import(name)
+    if failure is None:
+        yield from check(name)
+    else:
         yield failure
     for below in pkgutil.iter_modules(_path_of(name)):
         # A module __main__ is a script: importing it would run it.
@@ -49,10 +51,9 @@ def _path_of(name: str) -> list[str]:
     return list(getattr(sys.modules.get(name), "__path__", ()))
 
 
-def _import(name: str, check: Check) -> ImportFailure | None:
+def _import(name: str) -> ImportFailure | None:
     try:
         importlib.import_module(name)
-        check(name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything, and the others must still load
         sys.modules.pop(name, None)
         return _failure(name, error)

@@ -6,7 +6,6 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from types import FrameType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from backbeat.core.job import JobSpec, Schedule
@@ -17,7 +16,7 @@ from backbeat.errors import DefinitionError
 from backbeat.runtime import registry
 from backbeat.runtime.binding import bind
 from backbeat.runtime.handle import Job
-from backbeat.runtime.registry import Place, RegisteredJob
+from backbeat.runtime.registry import Place, RegisteredJob, checked
 
 if TYPE_CHECKING:
     from celery import Task
@@ -78,10 +77,14 @@ def adopt(task: Task, name: str | None = None, **options: Unpack[JobOptions]) ->
     if not callable(run) or not isinstance(task_name, str):
         raise DefinitionError("task", f"expected a Celery task; got {task!r}. Use @job for a plain function.")
     caller = sys._getframe(1)  # noqa: SLF001 - the one way to name the place of the call in a message
-    spec = _spec(name or task_name, task_name, run, dict(options))
-    registered = RegisteredJob(spec, run, _place_of(caller), caller.f_globals.get("__name__", "?"), adopted=True)
-    registry.add(registered)
-    return Job(registered)
+    registered = RegisteredJob(
+        spec=_spec(name or task_name, task_name, run, dict(options)),
+        function=run,
+        place=Place(caller.f_code.co_filename, caller.f_lineno),
+        module=caller.f_globals.get("__name__", "?"),
+        adopted=True,
+    )
+    return Job(registry.add(checked(registered)))
 
 
 def _define(function: Callable[P, R], name: str | None, params: type[Any] | None, options: dict[str, Any]) -> Job[P, R]:
@@ -94,22 +97,19 @@ def _define(function: Callable[P, R], name: str | None, params: type[Any] | None
         module=function.__module__,
         model=params,
     )
-    registry.add(registered)
+    registered = registry.add(checked(registered))
     bind(name, function)
     return Job(registered)
 
 
 def _spec(name: str, task: str, function: Callable[..., Any], options: dict[str, Any]) -> JobSpec:
-    options.setdefault("description", inspect.getdoc(function) or "")
+    described = inspect.getdoc(function) or ""
+    options.setdefault("description", described.partition("\n\n")[0].replace("\n", " "))
     return job_spec(name, task, options)
 
 
 def _default_name(function: Callable[..., Any]) -> str:
     return f"{function.__module__.removeprefix('jobs.')}.{function.__name__}"
-
-
-def _place_of(frame: FrameType) -> Place:
-    return Place(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _refuse_unfit(function: object) -> None:

@@ -34,6 +34,13 @@ class Params(ABC):
 
         return HintParams(function) if model is None else ModelParams(function, model)
 
+    @staticmethod
+    def of_task(function: Callable[..., Any]) -> Params:
+        """The parameters of a Celery task that stays as it is: their number and names count, their hints do not."""
+        from backbeat.runtime.params_task import TaskParams
+
+        return TaskParams(function)
+
     @abstractmethod
     def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
         """The arguments as JSON can carry them. Raises BadArguments with every mistake."""

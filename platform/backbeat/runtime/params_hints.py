@@ -25,7 +25,7 @@ class HintParams(Params):
     def __init__(self, function: Callable[..., Any]) -> None:
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
-        hints = hints_of(function)
+        hints = self._hints(function)
         self._positional = [p.name for p in parameters if p.kind in _BY_POSITION]
         self._named = {p.name for p in parameters if p.kind in _BY_NAME}
         self._rest = next((p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL), None)
@@ -56,6 +56,9 @@ class HintParams(Params):
         if self._required:
             schema["required"] = [name for name in given if name in self._required]
         return schema | {key: value for key, value in shared.items() if key == "$defs"}
+
+    def _hints(self, function: Callable[..., Any]) -> dict[str, Any]:
+        return hints_of(function)
 
     def _default(self, name: str, value: object) -> dict[str, Any]:
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from backbeat.core.job import JobSpec
-from backbeat.errors import DuplicateJob, UnknownJob, nearest
+from backbeat.core.check import verify
+from backbeat.core.job import JobSpec, Schedule
+from backbeat.errors import BadArguments, DefinitionError, DuplicateJob, UnknownJob, nearest
 from backbeat.runtime.imports import ImportFailure, import_all
 from backbeat.runtime.params import Params
 
@@ -46,7 +48,7 @@ class RegisteredJob:
     @cached_property
     def params(self) -> Params:
         """What the function takes. Raises DefinitionError for hints that can't be used."""
-        return Params.of(self.function, self.model)
+        return Params.of_task(self.function) if self.adopted else Params.of(self.function, self.model)
 
     def perform(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run the function with arguments as they came from a queue. Raises BadArguments, or whatever the function raises."""
@@ -60,7 +62,24 @@ failures: list[ImportFailure] = []
 """The modules that can't be imported as they are now."""
 
 
-def add(job: RegisteredJob) -> None:
+def checked(job: RegisteredJob) -> RegisteredJob:
+    """The job with its schedules' arguments as JSON. Raises DefinitionError for whatever is wrong with its definition."""
+    schedules = tuple(_packed(job, schedule) for schedule in job.spec.schedules)
+    return replace(job, spec=verify(replace(job.spec, schedules=schedules)))
+
+
+def _packed(job: RegisteredJob, schedule: Schedule) -> Schedule:
+    """A schedule fires without anybody looking at its arguments, so they are looked at now."""
+    try:
+        args, kwargs = job.params.validate(schedule.args, schedule.kwargs)
+    except BadArguments as error:
+        where = f"the schedule {schedule.key!r}" if schedule.key else "the schedule"
+        cure = "Give it args or kwargs: Schedule(Cron(…), kwargs={…})."
+        raise BadArguments(error.field, f"{error.sentence} So {where} of job {job.name!r} could never run. {cure}") from None
+    return replace(schedule, args=tuple(args), kwargs=kwargs)
+
+
+def add(job: RegisteredJob) -> RegisteredJob:
     """Register a job. Raises DuplicateJob when another place already defined one of this name."""
     there = jobs.get(job.name)
     if there is not None and there.place != job.place:
@@ -69,6 +88,7 @@ def add(job: RegisteredJob) -> None:
             "A name is a job's identity, so give one of them another name."
         )
     jobs[job.name] = job
+    return job
 
 
 def get(name: str) -> RegisteredJob:
@@ -86,17 +106,21 @@ def load(imports: Iterable[str]) -> list[ImportFailure]:
     tried again by the next call.
     """
     names = tuple(imports)
-    found = import_all(names, check=_check)
+    found = import_all(names, check=_unusable)
     for failure in found:
-        _withdraw(failure.module)
+        if failure.module not in sys.modules:
+            _withdraw(failure.module)
     failures[:] = [old for old in failures if not _belongs(old.module, names)] + found
     return found
 
 
-def _check(module: str) -> None:
-    """Raise for hints that can't be used, now rather than at the first run."""
+def _unusable(module: str) -> Iterator[ImportFailure]:
+    """Jobs of a module whose type hints can't be used: told now. They stay, and their runs fail with the same sentence."""
     for job in [job for job in jobs.values() if job.module == module]:
-        _ = job.params
+        try:
+            _ = job.params
+        except DefinitionError as error:
+            yield ImportFailure(module, job.place.file, job.place.line, f"{type(error).__name__}: job {job.name!r}: {error}")
 
 
 def _withdraw(module: str) -> None:
