@@ -18,6 +18,7 @@ from backbeat.core.priority import queue_of
 from backbeat.errors import ConfigurationError
 from backbeat.runtime import registry
 from backbeat.runtime.app_defaults import MERGED, broken_promises, defaults
+from backbeat.runtime.heartbeat import HeartbeatStep
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,10 @@ class Backbeat(Celery):  # type: ignore[misc] # Celery has no types
     task_cls = "backbeat.runtime.task:JobTask"
 
     def __init__(self, main: str | None = None, **options: Any) -> None:
-        options.setdefault("loader", Loader)
+        # As text: the Django fixup, which runs next, looks at the name.
+        options.setdefault("loader", "backbeat.runtime.app:Loader")
         super().__init__(main, **options)
+        self.steps["worker"].add(HeartbeatStep)
         if options.get("config_source") is None and find_spec("celeryconfig") is not None:
             self.config_from_object("celeryconfig")
 

@@ -1,0 +1,45 @@
+"""What a keeper does, put together from the store and the ports that the Django app implements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backbeat.conf import settings
+from backbeat.runtime.identity import INCARNATION
+from backbeat.runtime.keeper import Duty
+from backbeat.runtime.ports import Definitions, History
+from backbeat.runtime.publisher import Publisher
+from backbeat.runtime.reaper import Reaper
+from backbeat.runtime.recorder import Recorder
+from backbeat.runtime.sweeper import Sweeper
+from backbeat.store.events import EventStreams
+from backbeat.store.outbox import Outbox
+from backbeat.store.store import Store, open_store
+
+SWEEP_EVERY = 30.0
+REAP_EVERY = 0.25
+"""Seconds between two looks: how late a due retry may be."""
+
+
+def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
+    """The duties of one keeper. The publisher is only needed when the broker is not the ledger's own server."""
+    store = open_store()
+    recorder = Recorder(EventStreams(store.slots, INCARNATION), history, lambda run_id, tid: policies(store, run_id, tid))
+    reaper = Reaper(store, settings().run_lease)
+    sweeper = Sweeper(store, definitions)
+    found = [
+        Duty("recorder", recorder.step, 0.0, recorder.start),
+        Duty("reaper", reaper.step, REAP_EVERY),
+        Duty("sweeper", sweeper.step, SWEEP_EVERY),
+    ]
+    if not store.slots.direct:
+        publisher = Publisher(app, Outbox(store.slots, INCARNATION))
+        found.append(Duty("publisher", publisher.step, 0.0, publisher.begin))
+    return found
+
+
+def policies(store: Store, run_id: str, template_id: str) -> Mapping[str, Any]:
+    """What history keeps of a run's policies."""
+    template = store.index.template(store.slots.of(run_id).slot, template_id)
+    return {} if template is None else {"task": template.task, "pool": template.pool, "priority": template.priority}
