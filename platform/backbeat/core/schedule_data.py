@@ -15,7 +15,7 @@ from backbeat.core.when import Cron, Every, Once, When, iso, to_ms
 from backbeat.errors import BadSchedule, DefinitionError, UnknownOption, nearest
 
 _PLAIN = ("key", "enabled", "max_runs", "jitter", "calendar")
-_CRON = ("tz", "dialect", "gap", "fold")
+_CRON = tuple(item.name for item in fields(Cron) if item.init and item.name != "expr")
 _KEYS = ("cron", "every", "once", "anchor", *_CRON, "args", "kwargs", "start", "end", *_PLAIN)
 _DEFAULTS = {item.name: item.default for item in fields(Schedule)}
 _NO_RETRY = Retry()
@@ -88,8 +88,10 @@ def only_known(data: Any, keys: Collection[str], what: str) -> None:
 
 def _when_data(when: When) -> dict[str, Any]:
     if isinstance(when, Cron):
-        extra = {key: value for key in ("dialect", "gap", "fold") if (value := getattr(when, key)) != getattr(Cron(""), key)}
-        return {"cron": when.expr, "tz": when.tz} | extra
+        default = Cron(when.expr, when.tz, when.dialect)
+        extra = {key: value for key in _CRON if (value := getattr(when, key)) != getattr(default, key)}
+        dialect = {"dialect": when.dialect} if when.dialect != Cron(when.expr).dialect else {}
+        return {"cron": when.expr, "tz": when.tz} | dialect | extra
     if isinstance(when, Every):
         return {"every": when.interval} | ({"anchor": when.anchor.isoformat()} if when.anchor else {})
     return {"once": when.at.isoformat()}
