@@ -18,7 +18,7 @@ from backbeat.admin.pausing import end_pauses, missed_while_paused, pause, resum
 from backbeat.admin.publishing import publish, publisher, republish, retract, to_spec
 from backbeat.admin.rows import values_of
 from backbeat.admin.sync import SyncReport, sync_from_code
-from backbeat.admin.writing import commit, current_values, differing, snapshot
+from backbeat.admin.writing import commit, current_values, differing, locked, snapshot
 from backbeat.core.check import verify
 from backbeat.core.job import JobSpec
 from backbeat.core.when import to_ms
@@ -71,6 +71,7 @@ def save(spec: JobSpec, *, source: str = Source.ADMIN) -> Job:
 @transaction.atomic
 def set_enabled(job: Job, *, enabled: bool) -> bool:
     """Enable or disable; False when it was so already."""
+    job = locked(job)
     before, values = snapshot(job), {**current_values(job), "enabled": enabled}
     job.overridden = differing(values, job.code)
     return commit(job, values, before)
@@ -79,6 +80,7 @@ def set_enabled(job: Job, *, enabled: bool) -> bool:
 @transaction.atomic
 def reset(job: Job, fields: Iterable[str] | None = None) -> list[str]:
     """Give overridden fields (all of them by default) back to the code; returns those that changed."""
+    job = locked(job)
     given_back = [name for name in job.overridden if fields is None or name in set(fields)]
     before = snapshot(job)
     values = current_values(job) | {name: (job.code or {})[name] for name in given_back}

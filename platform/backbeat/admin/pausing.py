@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from backbeat.admin.models import Job, Omission
 from backbeat.admin.publishing import to_spec
-from backbeat.admin.writing import commit, current_values, snapshot
+from backbeat.admin.writing import commit, current_values, locked, snapshot
 from backbeat.core.entry import Timing
 from backbeat.core.missed import Missed, missed
 from backbeat.core.state import Reason
@@ -27,6 +27,7 @@ def pause(job: Job, *, reason: str, actor: str, until: datetime | None = None) -
         raise DefinitionError("reason", "expected a reason, so that the next person knows why it does not run; got none.")
     if until is not None and until <= timezone.now():
         raise DefinitionError("until", f"expected a time that is still to come; got {until.isoformat()}.")
+    job = locked(job)
     before = snapshot(job)
     job.paused_at = job.paused_at or timezone.now()
     job.paused_reason, job.paused_by, job.paused_until = reason.strip(), actor, until
@@ -36,6 +37,7 @@ def pause(job: Job, *, reason: str, actor: str, until: datetime | None = None) -
 @transaction.atomic
 def resume(job: Job, *, actor: str, afterwards: str = "none") -> None:
     """Fire again. What fell into the pause is recorded as left out, or handed to the misfire policy."""
+    job = locked(job)
     if job.paused_at is None:
         return
     if afterwards not in AFTERWARDS:

@@ -55,7 +55,8 @@ def publish(job: Job) -> None:
 
 def retract(job: Job) -> None:
     """Take a job that is being deleted out of the index when the current transaction commits."""
-    Removal.objects.update_or_create(job=job.name, defaults={"schedule_ids": job.published})
+    held = Job.objects.values_list("published", flat=True).get(pk=job.pk)
+    Removal.objects.update_or_create(job=job.name, defaults={"schedule_ids": held})
     transaction.on_commit(lambda: _now_or_later(_remove_retracted, f"removal of job {job.name}"))
 
 

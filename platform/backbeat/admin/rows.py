@@ -5,13 +5,12 @@ The plain values (JSON) are what ownership is decided on: field by field, what t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from backbeat.admin.models import Job, Schedule
+from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec, Misfire, Overlap
 from backbeat.core.job import Schedule as CoreSchedule
 from backbeat.core.retry import Retry
@@ -40,7 +39,6 @@ OWNABLE = (*PLAIN, "retry", "schedules")
 """Every field that code and operators own apart from each other. The task is the code's alone."""
 
 _CRON = ("expr", "tz", "dialect", "gap", "fold", "days", "hash_key")
-_HASHED = re.compile(r"(?<![A-Za-z])[Hh](?![A-Za-z])|~")
 _NO_CRON = Cron("")
 _SCHEDULE = ("args", "kwargs", "enabled", "start", "end", "max_runs", "jitter", "calendar")
 
@@ -70,7 +68,7 @@ def spec_in(job: Job, schedules: Iterable[Schedule], *, enabled: bool | None = N
         values["enabled"] = enabled
     for schedule in values["schedules"]:
         identity = f"{job.name}#{schedule['key']}" if schedule["key"] else job.name
-        schedule["when"] = to_text(_hashed(from_text(schedule["when"]), identity))
+        schedule["when"] = to_text(hashed(from_text(schedule["when"]), identity))
     return spec_of(job.name, job.task, values)
 
 
@@ -124,14 +122,6 @@ def when_in(row: Schedule) -> When:
             return Once(row.at)
         case _:
             return Cron(**{name: getattr(row, name) for name in _CRON})
-
-
-def _hashed(when: When, schedule_id: str) -> When:
-    """The same schedule, with something to hash `H` from: its own id, so that it stays where it is for ever."""
-    if not isinstance(when, Cron) or when.hash_key:
-        return when
-    wanted = when.dialect == "jenkins" or _HASHED.search(when.expr)
-    return replace(when, hash_key=schedule_id) if wanted else when
 
 
 def kind_of(when: When) -> str:

@@ -10,6 +10,7 @@ from backbeat.admin.publishing import publish
 from backbeat.admin.rows import OWNABLE, Values, set_columns, set_schedule_columns, values_in
 
 # What is no field of the definition, but changes how the job appears or whether it fires.
+_PUBLISHERS = ("id", "published", "published_version")
 AROUND = (
     "task",
     "source",
@@ -31,6 +32,11 @@ def current_values(job: Job) -> Values:
     return values_in(job, job.schedules.all())
 
 
+def locked(job: Job) -> Job:
+    """The job as it is now, held until the transaction ends. What a page or a caller read earlier may be out of date."""
+    return Job.objects.select_for_update().get(pk=job.pk)
+
+
 def snapshot(job: Job) -> dict[str, Any] | None:
     """Everything that `commit` compares, or None for a job that was never saved."""
     if not job.pk:
@@ -47,7 +53,9 @@ def commit(job: Job, values: Values, before: Mapping[str, Any] | None) -> bool:
         return False
     set_columns(job, values)
     job.version += 1
-    job.save()
+    # What the index holds is written by the publisher alone, which may be at work at this moment.
+    ours = [field.name for field in Job._meta.concrete_fields if field.name not in _PUBLISHERS]  # noqa: SLF001 - public, only spelt privately
+    job.save(update_fields=None if before is None else ours)
     _write_schedules(job, values["schedules"])
     publish(job)
     return True

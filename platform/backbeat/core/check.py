@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from backbeat.core import occurrence
+from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.message import arguments_of
 from backbeat.core.options import OPTIONS
@@ -28,13 +29,13 @@ def problems(spec: JobSpec) -> list[DefinitionError]:
     ]
     found += _task(spec)
     found += _limits(spec)
-    found += [error for schedule in spec.schedules for error in schedule_problems(schedule)]
+    found += [error for schedule in spec.schedules for error in schedule_problems(schedule, spec.schedule_id(schedule))]
     return found + list(_twice(spec))
 
 
-def schedule_problems(schedule: Schedule) -> list[DefinitionError]:
-    """What is wrong with one schedule."""
-    found = list(_asked(lambda when, _field: occurrence.check(when), schedule.when, "schedule"))
+def schedule_problems(schedule: Schedule, schedule_id: str = "?") -> list[DefinitionError]:
+    """What is wrong with one schedule. The id only decides where a hashed field falls."""
+    found = list(_asked(lambda when, _field: occurrence.check(hashed(when, schedule_id)), schedule.when, "schedule"))
     found += _key(schedule)
     found += argument_problems(schedule.args, schedule.kwargs)
     return found + list(_bounds(schedule))
