@@ -10,7 +10,7 @@ from datetime import date
 from backbeat.core.cron_days import Days, days_of
 from backbeat.core.cron_fields import FIELDS, values
 from backbeat.core.dialect import Dialect, dialect_of
-from backbeat.core.jenkins import without_hashes
+from backbeat.core.jenkins import picker, without_hashes
 from backbeat.core.when import Cron
 from backbeat.errors import BadSchedule, nearest
 
@@ -18,7 +18,10 @@ LONGEST = 128
 DAY = 86_400
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
-_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.ASCII)
+_ZONE_FIRST = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.ASCII)
+_ZONE_LAST = re.compile(r"(.*\S)\s+(UTC|GMT|[A-Z][A-Za-z_]+/[A-Za-z0-9_/+-]+)", re.ASCII)
+_CLOCK = ("hour", "minute", "second")
+_LEFT_OUT = {"second": "0", "year": "*"}
 _SPACE = re.compile(r"\s+", re.ASCII)
 
 
@@ -44,8 +47,8 @@ class Rule:
                 yield wall
 
     def ever(self) -> bool:
-        """Whether any day at all matches, in the 400 years after which the calendar repeats."""
-        years = self.years if self.years is not None else range(2000, 2400)
+        """Whether any day at all matches; 28 years hold every kind of month on every weekday."""
+        years = self.years if self.years is not None else range(2000, 2028)
         return any(self.days.of(year, month) for year in years for month in self.months)
 
     def _days(self, first: int, last: int) -> Iterator[int]:
@@ -75,30 +78,38 @@ class Rule:
 def parse(cron: Cron) -> tuple[Rule, str]:
     """The rule of an expression, and the name of its zone. Raises BadSchedule."""
     dialect = dialect_of(cron.dialect)
-    expr, zone = _prefixed(cron, dialect)
+    expr, zone = _with_zone(cron, dialect)
     texts = _fields(expr, dialect, cron.hash_key)
     if dialect.name == "jenkins":
-        texts = without_hashes(texts, cron.hash_key)
+        texts = without_hashes(texts, picker(cron.hash_key))
+    found = {name: values(FIELDS[name], texts[name], dialect, cron.hash_key) for name in ("month", "year", *_CLOCK)}
+    hours, minutes, seconds = (tuple(sorted(found[name])) for name in _CLOCK)
     rule = Rule(
-        hours=_sorted("hour", texts, dialect, cron.hash_key),
-        minutes=_sorted("minute", texts, dialect, cron.hash_key),
-        seconds=_sorted("second", texts, dialect, cron.hash_key),
-        days=days_of(texts["day"], texts["weekday"], dialect, cron.hash_key, cron.days),
-        months=values(FIELDS["month"], texts["month"], dialect, cron.hash_key),
-        years=None if texts["year"] == "*" else values(FIELDS["year"], texts["year"], dialect, cron.hash_key),
-        elapsing=_elapsing(texts, dialect),
+        hours,
+        minutes,
+        seconds,
+        days_of(texts["day"], texts["weekday"], dialect, cron.hash_key, cron.days),
+        found["month"],
+        None if texts["year"] == "*" else found["year"],
+        # Debian's test is a leading *; a range over every hour, as 0-23/1, means the same and is treated alike.
+        any(texts[name].startswith("*") or len(found[name]) == len(FIELDS[name].everything) for name in _CLOCK),
     )
     if not rule.ever():
         raise BadSchedule("schedule", f"expected a date that exists; {cron.expr!r} never comes.")
     return rule, zone
 
 
-def _prefixed(cron: Cron, dialect: Dialect) -> tuple[str, str]:
+def _with_zone(cron: Cron, dialect: Dialect) -> tuple[str, str]:
+    """The bare expression and its zone, which some dialects write into it."""
     if len(cron.expr) > LONGEST:
         cure = "Split it into several schedules."
         raise BadSchedule("schedule", f"expected at most {LONGEST} characters; got {len(cron.expr)}. {cure}")
-    found = _PREFIX.fullmatch(cron.expr.strip()) if dialect.prefix else None
-    return (found[2], found[1]) if found else (cron.expr, cron.tz)
+    expr = cron.expr.strip()
+    if dialect.zone == "first" and (found := _ZONE_FIRST.fullmatch(expr)):
+        return found[2], found[1]
+    if dialect.zone == "last" and (found := _ZONE_LAST.fullmatch(expr)):
+        return found[1], found[2]
+    return expr, cron.tz
 
 
 def _fields(expr: str, dialect: Dialect, key: str) -> dict[str, str]:
@@ -112,24 +123,14 @@ def _fields(expr: str, dialect: Dialect, key: str) -> dict[str, str]:
         counts = " or ".join(str(len(layout)) for layout in dialect.layouts)
         orders = "; or ".join(" ".join(layout) for layout in dialect.layouts)
         raise BadSchedule("schedule", f"expected {counts} fields ({orders}); got {len(parts)} in {expr!r}.")
-    return {"second": "0", "year": "*"} | dict(zip(layout, parts, strict=True))
+    return dict(zip(layout, parts, strict=True)) | {name: text for name, text in _LEFT_OUT.items() if name not in layout}
 
 
 def _macro(text: str, dialect: Dialect, key: str) -> str:
     macros = dialect.hashed_macros if key and dialect.hashed_macros else dialect.macros
+    if text.startswith("@every "):
+        raise BadSchedule("schedule", f"expected a cron expression; {text!r} is an interval: write Every({text[7:].strip()!r}).")
     if text not in macros:
         known = f"one of {', '.join(macros)}" if macros else "fields: this dialect has no @ words"
         raise BadSchedule("schedule", f"expected {known}; got {text!r}.{nearest(text, macros)}")
     return macros[text].lower()
-
-
-def _sorted(name: str, texts: dict[str, str], dialect: Dialect, key: str) -> tuple[int, ...]:
-    return tuple(sorted(values(FIELDS[name], texts[name], dialect, key)))
-
-
-def _elapsing(texts: dict[str, str], dialect: Dialect) -> bool:
-    """Debian's test is a leading *; a range over every hour, as 0-23/1, means the same and is treated alike."""
-    fields = ("hour", "minute", "second")
-    if any(texts[name].startswith("*") for name in fields):
-        return True
-    return any(len(values(FIELDS[name], texts[name], dialect, "x")) == len(FIELDS[name].everything) for name in fields)

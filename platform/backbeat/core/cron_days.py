@@ -87,8 +87,6 @@ def _nearest_weekday(year: int, month: int, day: int) -> int:
 
 def days_of(day: str, weekday: str, dialect: Dialect, key: str, join: str = "dialect") -> Days:
     """The days that two lower-case fields name. Raises BadSchedule."""
-    if dialect.days == "quartz" and (day == "?") == (weekday == "?"):
-        raise BadSchedule("schedule", f"expected ? in the day or the weekday field, not in both; got {day!r} and {weekday!r}.")
     if dialect.days == "quartz" and weekday == "l":
         weekday = "sat"
     month_days, plain_days = _parted(day, partial(_month_day, dialect=dialect))
@@ -96,13 +94,16 @@ def days_of(day: str, weekday: str, dialect: Dialect, key: str, join: str = "dia
     _check_company(day, weekday, dialect, bool(nth_weekdays))
     if dialect.faithful and nth_weekdays:
         plain_weekdays = _without_star(weekday, plain_weekdays, dialect)
-    return Days(
+    found = Days(
         values(FIELDS["day"], plain_days, dialect, key) if plain_days else frozenset(),
         values(FIELDS["weekday"], plain_weekdays, dialect, key) if plain_weekdays else frozenset(),
         tuple(month_days),
         tuple(nth_weekdays),
         _either(day, weekday, dialect, join, special=bool(nth_weekdays) or "w" in day),
     )
+    if dialect.days == "quartz" and (day == "?") == (weekday == "?"):
+        raise BadSchedule("schedule", f"expected ? in either the day or the weekday field; got {day!r} and {weekday!r}.")
+    return found
 
 
 def _parted(text: str, read: Callable[[str], list[Special]]) -> tuple[list[Special], str]:
@@ -158,8 +159,8 @@ def _without_star(weekday: str, plain: str, dialect: Dialect) -> str:
 
 def _either(day: str, weekday: str, dialect: Dialect, join: str, *, special: bool) -> bool:
     """Whether one of the two fields is enough: only when both say something, and neither is left open."""
-    rule = {"dialect": dialect.days, "either": "croniter", "both": "both"}[join]
-    if rule in ("both", "quartz") or (rule == "croniter" and join == "dialect" and special):
+    rule = dialect.days if join == "dialect" else join
+    if rule in ("both", "quartz") or (join == "dialect" and dialect.faithful and special):
         return False
     return not any(_is_open(field, rule) for field in (day, weekday))
 

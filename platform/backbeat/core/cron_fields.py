@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from croniter import CroniterError, croniter
@@ -54,16 +55,17 @@ FIELDS = {
 def values(field: Field, text: str, dialect: Dialect, key: str) -> frozenset[int]:
     """The values that a lower-case field text without L, W and # stands for. Raises BadSchedule, which names the field."""
     items = [text] if dialect.faithful else [_repaired(field, item, dialect) for item in text.split(",")]
-    return frozenset(chain.from_iterable(_expanded(field, item, dialect, key) for item in items))
-
-
-def _expanded(field: Field, text: str, dialect: Dialect, key: str) -> frozenset[int]:
-    columns = ["*"] * len(FIELDS)
-    columns[field.column] = text
     try:
-        found = croniter.expand(" ".join(columns), hash_id=key or None)[0][field.column]
+        return frozenset(chain.from_iterable(_expanded(field, item, key if "h" in item else "") for item in items))
     except (CroniterError, ValueError, KeyError, TypeError):
         raise bad(field, text, dialect) from None
+
+
+@lru_cache(maxsize=4096)
+def _expanded(field: Field, text: str, key: str) -> frozenset[int]:
+    columns = ["*"] * max(5, field.column + 1)
+    columns[field.column] = text
+    found = croniter.expand(" ".join(columns), hash_id=key.encode() or None)[0][field.column]
     return frozenset(field.everything) if "*" in found else frozenset(int(value) for value in found)
 
 
@@ -144,5 +146,15 @@ def bad(field: Field, got: str, dialect: Dialect, more: str = "") -> BadSchedule
     if field.name == "weekday":
         low, high = low + dialect.sunday, high + max(dialect.sunday, int(dialect.seven))
     names = f" or {field.words[0].upper()}-{field.words[-1].upper()}" if field.words and dialect.names else ""
-    hint = more or (nearest(got, field.words) if got.isalpha() else "")
+    hint = more or _hint(field, got)
     return BadSchedule("schedule", f"expected {low}-{high}{names} in the {field.name} field; got {got!r}.{hint}")
+
+
+def _hint(field: Field, got: str) -> str:
+    if got.isalpha() and (close := nearest(got, field.words)):
+        return close
+    if got.endswith("/"):
+        return " A step needs a number after the /."
+    if got in ("l", "w", "lw", "?"):
+        return f" {got.upper()} belongs in the day and weekday fields, where the dialect knows it, and stands alone there."
+    return ""

@@ -49,8 +49,8 @@ class Dialect:
     layouts: tuple[tuple[str, ...], ...]
     """The orders of fields it knows, told apart by their number."""
     days: str = "debian"
-    """Day of month with weekday: `debian`, `robfig` and `croniter` let either match, with three notions of a field that
-    is left open; `both` wants both; `quartz` wants one of them to be `?`."""
+    """Day of month with weekday: `either` is enough when neither is `*`; `debian` wants both when one starts with `*`;
+    `robfig` takes `*/1` for `*` too; `both` always wants both; `quartz` wants one of them to be `?`."""
     gap: str = "shift"
     fold: str = "first"
     sunday: int = 0
@@ -71,8 +71,8 @@ class Dialect:
     """Which of them have to stand alone in their field."""
     step_limit: bool = False
     """Whether a step as long as its field is an error rather than a step that never comes."""
-    prefix: bool = False
-    """Whether `TZ=zone` may stand in front."""
+    zone: str = ""
+    """Where the expression may name a zone: `first`, as TZ=zone, or `last`."""
     faithful: bool = False
     """Whether croniter's own reading is kept, faults included, because that is what the name asks for."""
     macros: Mapping[str, str] = field(default_factory=lambda: MACROS)
@@ -127,7 +127,7 @@ ROWS = (
         seven=False,
         wraps=False,
         special="?",
-        prefix=True,
+        zone="first",
     ),
     Dialect(
         "robfig-seconds",
@@ -139,19 +139,27 @@ ROWS = (
         seven=False,
         wraps=False,
         special="?",
-        prefix=True,
+        zone="first",
     ),
     Dialect(
         "croniter",
         "croniter: a sixth field is seconds, a seventh years",
         (CRON, SECONDS_LAST, (*SECONDS_LAST, "year")),
-        days="croniter",
+        days="either",
         fold="both",
         alone="W",
         faithful=True,
         hashed_macros=CRONITER_MACROS,
     ),
     Dialect("spring", "Spring: seconds first, both day fields must match", (SECONDS_FIRST,), days="both", special="LW#?"),
+    Dialect(
+        "fugit",
+        "fugit of sidekiq-cron and GoodJob: seconds may come first, a zone last",
+        (CRON, SECONDS_FIRST),
+        days="either",
+        zone="last",
+    ),
+    Dialect("node", "croner and cron-parser of Node.js: seconds may come first", (CRON, SECONDS_FIRST), days="either"),
 )
 BY_NAME = {row.name: row for row in ROWS}
 ALIASES = {
@@ -160,11 +168,16 @@ ALIASES = {
     "crontab": "vixie",
     "cronsim": "vixie",
     "debian": "vixie",
+    "airflow": "croniter",
     "celery-crontab": "celery",
+    "cron-parser": "node",
+    "croner": "node",
     "github-actions": "vixie",
+    "good_job": "fugit",
     "kubernetes": "robfig",
     "prow": "robfig",
     "robfig-standard": "robfig",
+    "sidekiq-cron": "fugit",
     "vixie-crontab": "vixie",
 }
 

@@ -16,13 +16,9 @@ _H = re.compile(r"h(?:\(([0-9]+)-([0-9]+)\))?(?:/([0-9]+))?")
 _LAST = {"day": 28}
 
 
-def without_hashes(texts: Mapping[str, str], key: str) -> dict[str, str]:
-    """The fields with every H replaced by the numbers that Jenkins would draw for this name. Raises BadSchedule."""
-    pick = picker(key)
-    return {
-        name: ",".join(_drawn(name, item, pick) for item in texts[name].split(","))
-        for name in ("minute", "hour", "day", "month", "weekday", "second", "year")
-    }
+def without_hashes(texts: Mapping[str, str], pick: Pick) -> dict[str, str]:
+    """The fields, in cron's order, with every H replaced by the numbers that are drawn for it. Raises BadSchedule."""
+    return {name: ",".join(_drawn(name, item, pick) for item in text.split(",")) for name, text in texts.items()}
 
 
 def _drawn(name: str, item: str, pick: Pick) -> str:

@@ -83,3 +83,18 @@ def _fold(when: Cron, rule: Rule, zone: str, span: str) -> str:
 
 def _shown(wall: int, form: str = "%Y-%m-%d %H:%M") -> str:
     return datetime.fromtimestamp(wall, UTC).strftime(form)
+
+
+def spread(expr: str) -> str | None:
+    """The same rhythm with its minute hashed, so that not everything starts on the hour; None when there is none to gain."""
+    minute, _, rest = expr.partition(" ")
+    if not rest or "H" in expr.upper() or expr.startswith("@"):
+        return None
+    if minute in ("*", "*/1") or minute.isdecimal():
+        return f"H {rest}"
+    if minute.startswith("*/"):
+        return f"H{minute[1:]} {rest}"
+    parts = minute.split(",")
+    if parts[0] == "0" and len(parts) > 1 and parts[1].isdecimal():
+        return f"H/{parts[1]} {rest}"
+    return None

@@ -16,8 +16,8 @@ from backbeat.core.zone import load
 
 __all__ = ["check", "describe", "last_before", "next_after", "notes", "upcoming"]
 
-_HELD = 64
-"""Instants that a timeline keeps ready."""
+_HELD = 128
+"""At most so many instants does a timeline keep ready."""
 _SPAN = 400 * 86_400_000
 """How far ahead of the question it looks for them (ms); a job that runs once in four years needs one."""
 _LOOKS_BACK = [1000 * seconds for seconds in (60, 3600, 86_400, 32 * 86_400, 400 * 86_400, 50 * 366 * 86_400)]
@@ -68,10 +68,11 @@ def check(when: When) -> None:
 class Timeline:
     """The instants of one schedule, with a stretch of them held ready, sorted, for everybody who asks near it."""
 
-    __slots__ = ("_held", "_instants")
+    __slots__ = ("_ahead", "_held", "_instants")
 
     def __init__(self, instants: Callable[[int], Iterator[int]]) -> None:
         self._instants = instants
+        self._ahead = 1
         self._held: tuple[int, list[int]] = (0, [])
 
     def after(self, moment: int) -> int | None:
@@ -87,10 +88,12 @@ class Timeline:
         held: list[int] = []
         for instant in self._instants(max(moment, _EARLIEST) // 1000) if moment < _LATEST else ():
             held.append(instant * 1000)
-            if len(held) == _HELD or held[-1] > moment + _SPAN:
+            if len(held) >= self._ahead or held[-1] > moment + _SPAN:
                 break
         else:
             held.append(_NEVER)
+        # Asked once, a timeline costs little; asked again and again, it looks ever further ahead.
+        self._ahead = min(self._ahead * 2, _HELD)
         # One assignment, so that another thread sees the old stretch or the new one.
         self._held = (moment, held)
         return held

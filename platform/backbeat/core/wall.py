@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from backbeat.core.cron import DAY, Rule
-from backbeat.core.zone import Stretch, stretches
+from backbeat.core.zone import Stretch, new_year, stretches
 
 FIRST_YEAR, LAST_YEAR = 1, 9990
 """Python's calendar ends with 9999."""
@@ -29,7 +28,7 @@ class WallClock:
 
     def after(self, moment: int) -> Iterator[int]:
         """Every instant of the rule after a moment, in order; UTC seconds."""
-        until = _new_year(max(self.rule.years, default=LAST_YEAR) + 1 if self.rule.years is not None else LAST_YEAR)
+        until = new_year(max(self.rule.years, default=LAST_YEAR) + 1 if self.rule.years is not None else LAST_YEAR)
         # Nothing is nearer than the first wall time, whatever the zone: so far ahead no clock change needs looking up.
         first = next(self.rule.walls(moment - DAY, until + DAY), None)
         if first is None:
@@ -53,7 +52,3 @@ class WallClock:
 
     def _any(self, start: int, end: int) -> bool:
         return next(self.rule.walls(start, end), None) is not None
-
-
-def _new_year(year: int) -> int:
-    return round(datetime(year, 1, 1, tzinfo=UTC).timestamp())

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from backbeat.errors import BadSchedule, nearest
 
 DAY = 86_400
+_REACH = 2 * DAY
+"""More than the longest jump: Samoa and Kwajalein left out a whole day."""
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d\d?):?(\d\d)?", re.ASCII)
 
 
@@ -46,29 +48,46 @@ def load(name: str) -> tzinfo:
 
 
 def stretches(name: str, after: int, until: int) -> Iterator[Stretch]:
-    """The stretches of a zone, in order, that hold the time from `after` to `until`."""
-    # Two days back, because the longest jump (a whole day, in Samoa and on Kwajalein) reaches so far into its stretch.
-    start, jump = after - 2 * DAY, 0
+    """The stretches of a zone, in order, that hold the time from `after` to `until`; a long one comes in pieces."""
+    start, jump = after - _REACH, 0
     offset = offset_at(load(name), start)
-    for moment, new in changes(name, start, until):
+    for moment, new in _changes_or_years(name, start, until):
         if moment > after:
             yield Stretch(start, moment, offset, jump, new - offset)
         start, offset, jump = moment, new, new - offset
     yield Stretch(start, until, offset, jump, 0)
 
 
-def changes(name: str, after: int, until: int) -> Iterator[tuple[int, int]]:
+def changes(name: str, after: int, until: int) -> list[tuple[int, int]]:
     """The clock changes of a zone between two moments: when, and the offset from then on."""
-    if isinstance(load(name), timezone):
-        return
+    years = range(_year(after), _year(until) + 1)
+    return [change for year in years for change in _changes_in(name, year) if after < change[0] < until]
+
+
+def _changes_or_years(name: str, after: int, until: int) -> Iterator[tuple[int, int]]:
+    """Changes one by one, and a change to the same offset late in each year, so that nobody scans a zone to its end."""
+    offset = offset_at(load(name), after)
     for year in range(_year(after), _year(until) + 1):
-        yield from (change for change in _changes_in(name, year) if after < change[0] < until)
+        for moment, new in _changes_in(name, year):
+            if after < moment < until:
+                after, offset = moment, new
+                yield moment, new
+        # What a change does reaches no further than _REACH: here nothing is under way, and the next year can't change it.
+        quiet = new_year(year + 1) - _REACH
+        if after + _REACH < quiet < until:
+            after = quiet
+            yield quiet, offset
 
 
 def offset_at(zone: tzinfo, moment: int) -> int:
     """Seconds east of UTC."""
     offset = datetime.fromtimestamp(moment, zone).utcoffset()
     return 0 if offset is None else offset.days * DAY + offset.seconds
+
+
+def new_year(year: int) -> int:
+    """The first second of a year, UTC."""
+    return round(datetime(year, 1, 1, tzinfo=UTC).timestamp())
 
 
 def _year(moment: int) -> int:
@@ -79,7 +98,9 @@ def _year(moment: int) -> int:
 def _changes_in(name: str, year: int) -> tuple[tuple[int, int], ...]:
     """Found by looking at every midnight: no zone has ever changed twice within a day."""
     zone, found = load(name), []
-    midnight = round(datetime(year, 1, 1, tzinfo=UTC).timestamp())
+    if isinstance(zone, timezone):
+        return ()
+    midnight = new_year(year)
     offset = offset_at(zone, midnight)
     while _year(midnight) == year:
         new = offset_at(zone, midnight + DAY)
