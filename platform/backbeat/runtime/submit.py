@@ -34,7 +34,9 @@ def submit(
     name = job if isinstance(job, str) else str(job.name)
     run_id = submitted_id(name, key if key is not None else uuid4().hex)
     store = open_store()
-    arguments = checked_arguments(template_of(store, name).task, args, kwargs or {})
+    # A job of the admin's has no code of its own: then its task's parameters count.
+    code = name if name in registry.jobs else template_of(store, name).task
+    arguments = checked_arguments(code, args, kwargs or {})
     prepare(store, name, run_id, arguments, delay=delay, priority=priority, reason=reason, keyed=key is not None, send=True)
     return run_id
 

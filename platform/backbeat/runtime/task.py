@@ -46,16 +46,16 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
     ) -> Any:
         """As Celery's, for jobs through the ledger: the run exists before its message does.
 
-        `countdown` and `eta` wait on the time index, never in the broker. Returns an AsyncResult whose id is the run's.
+        `countdown` and `eta` wait on the time index, never in the broker; `reason` is kept with the run. Returns an
+        AsyncResult whose id is the run's.
         """
         if self.name not in registry.jobs or self.app.conf.task_always_eager:
             return super().apply_async(args, kwargs, task_id=task_id, **options)
         arguments = checked_arguments(self.name, args or (), kwargs or {})
         delay = _delay(options.pop("countdown", None), options.pop("eta", None))
         run_id = task_id or submitted_id(self.name, uuid4().hex)
-        template, created = prepare(
-            open_store(), self.name, run_id, arguments, delay=delay, priority=options.pop("priority", None)
-        )
+        priority, reason = options.pop("priority", None), options.pop("reason", "")
+        template, created = prepare(open_store(), self.name, run_id, arguments, delay=delay, priority=priority, reason=reason)
         if not created or delay:
             return AsyncResult(run_id, app=self.app)
         options.setdefault("queue", template.queue)
