@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from backbeat.core.check import verify
@@ -18,6 +19,7 @@ from backbeat.core.crontab_names import name_of
 from backbeat.core.crontab_schedules import when_of
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.notes import notes
+from backbeat.core.when import When
 from backbeat.errors import DefinitionError
 
 TASK = "commands.run"
@@ -106,8 +108,14 @@ def take(entry: Entry, how: Taking, names: Names) -> Taken | Refused:
         schedule = Schedule(when, kwargs=_arguments(entry, how, command, stdin), jitter=_delay(entry.env))
         spec = verify(JobSpec(name=name, task=TASK, schedules=(schedule,), **_policies(entry, how)))
     except DefinitionError as error:
-        return Refused(entry.line, entry.text, error.sentence)
-    return Taken(entry.line, entry.text, spec, (*entry.notes, *said, *notes(when), *_remarks(entry, how, command)))
+        return Refused(entry.line, entry.text, error.sentence if error.field == "schedule" else str(error))
+    return Taken(entry.line, entry.text, spec, (*entry.notes, *said, *_warnings(when), *_remarks(entry, how, command)))
+
+
+@lru_cache(maxsize=4096)
+def _warnings(when: When) -> tuple[str, ...]:
+    # Large crontabs say the same few schedules over and over.
+    return tuple(notes(when))
 
 
 def split_percent(command: str) -> tuple[str, str | None]:

@@ -106,7 +106,7 @@ def read(number: int, raw: str) -> Blank | Comment | Env | Other | Timed:
         return _commented(number, text)
     unusable = _unusable(text)
     if unusable:
-        return Other(number, text, unusable)
+        return Other(number, _shown(text), unusable)
     return _env(number, text) or _timed(number, raw.lstrip(_BLANKS))
 
 
@@ -120,10 +120,15 @@ def _unusable(text: str) -> str:
     return ""
 
 
+def _shown(text: str) -> str:
+    """The text fit to be shown: bytes that are not UTF-8 become question marks."""
+    return text if text.isascii() else _UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _commented(number: int, text: str) -> Comment | Timed:
     inner = text.lstrip("# \t")
     if _unusable(inner) or _LEGEND in inner:
-        return Comment(number, text)
+        return Comment(number, _shown(text))
     found = _timed(number, inner)
     if isinstance(found, Timed) and found.rest and (not inner.startswith("@") or found.schedule in MACROS):
         return Timed(number, text, found.schedule, found.rest, disabled=True)

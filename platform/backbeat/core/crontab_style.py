@@ -11,10 +11,11 @@ from backbeat.core.crontab_lines import Comment, Line, Timed
 Style = Literal["user", "system"]
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}\$?(:[a-z0-9_-]+)?(/[a-z0-9_-]+)?")
+# Without those that are programs too (git, mail, man, mysql, backup): what follows tells these apart.
 _USERS = """
-    root daemon bin sys adm nobody man mail news uucp www-data www apache nginx httpd http backup list games operator
-    postgres mysql redis rabbitmq git gitlab jenkins munin nagios zabbix ubuntu admin debian ec2-user vagrant deploy
-    smmsp toor sshd ftp named bind proxy sync lp amavis clamav logcheck mailman puppet oracle tomcat prometheus
+    root daemon bin sys adm nobody uucp www-data www apache nginx httpd http postgres redis rabbitmq gitlab jenkins munin
+    nagios zabbix ubuntu admin debian ec2-user vagrant deploy smmsp toor sshd ftp lp amavis clamav logcheck mailman oracle
+    tomcat prometheus operator games
 """
 _COMMANDS = """
     cd test source echo printf export set if for while exec eval true sleep date env nice ionice nohup sudo su flock timeout
