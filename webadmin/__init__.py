@@ -1,4 +1,6 @@
-"""The Django project of this deployment: settings, addresses, branding, and the Celery app that `-A webadmin` finds."""
+"""The Django project of this deployment: settings, addresses, branding, and its Celery app."""
+
+from __future__ import annotations
 
 from webadmin.celery import app as celery_app
 

@@ -15,7 +15,6 @@ from backbeat.core.when import Cron
 from backbeat.runtime.imports import ImportFailure
 from backbeat.runtime.registry import Place, RegisteredJob
 from backbeat.store.store import open_store
-from tests.support.servers import RedisServer
 
 pytestmark = pytest.mark.usefixtures("redis")
 

@@ -21,8 +21,10 @@ from backbeat.admin.sync import SyncReport, sync_from_code
 from backbeat.admin.writing import commit, current_values, differing, locked, snapshot
 from backbeat.core.check import verify
 from backbeat.core.job import JobSpec
+from backbeat.core.job import Schedule as CoreSchedule
 from backbeat.core.when import to_ms
-from backbeat.errors import NotAllowed, UnknownJob, nearest
+from backbeat.errors import BadArguments, NotAllowed, UnknownJob, nearest
+from backbeat.runtime import registry
 
 __all__ = [
     "DatabaseDefinitions",
@@ -30,6 +32,7 @@ __all__ = [
     "delete",
     "end_pauses",
     "job_named",
+    "misfits",
     "missed_while_paused",
     "pause",
     "publish",
@@ -40,6 +43,7 @@ __all__ = [
     "save",
     "set_enabled",
     "sync_from_code",
+    "tend",
     "to_spec",
 ]
 
@@ -59,6 +63,8 @@ def save(spec: JobSpec, *, source: str = Source.ADMIN) -> Job:
     On a job that the code defines, every field that differs from the code becomes an override. Raises DefinitionError.
     """
     verify(spec)
+    if wrong := [error for schedule in spec.schedules for error in misfits(spec.task, schedule)]:
+        raise wrong[0]
     job = Job.objects.select_for_update().filter(name=spec.name).first() or Job(name=spec.name, source=source)
     before, values = snapshot(job), values_of(spec)
     if job.code is None:
@@ -66,6 +72,22 @@ def save(spec: JobSpec, *, source: str = Source.ADMIN) -> Job:
     job.overridden = differing(values, job.code)
     commit(job, values, before)
     return job
+
+
+def misfits(task: str, schedule: CoreSchedule) -> list[BadArguments]:
+    """What the job's function would say of a schedule's arguments; nothing when its code is not loaded here."""
+    known = registry.jobs.get(task)
+    try:
+        if known is not None:
+            known.params.validate(schedule.args, schedule.kwargs)
+    except BadArguments as error:
+        return [error]
+    return []
+
+
+def tend() -> int:
+    """What the keeper does for definitions: ends pauses that are over, publishes what the index does not have yet."""
+    return len(end_pauses()) + republish()
 
 
 @transaction.atomic

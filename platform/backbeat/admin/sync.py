@@ -13,6 +13,7 @@ from backbeat.admin.rows import values_of
 from backbeat.admin.writing import commit, current_values, differing, snapshot
 from backbeat.core.check import problems
 from backbeat.core.job import JobSpec
+from backbeat.runtime import registry
 from backbeat.runtime.imports import ImportFailure
 from backbeat.runtime.registry import RegisteredJob
 
@@ -32,17 +33,19 @@ class SyncReport:
 
 
 @transaction.atomic
-def sync_from_code(registered: Iterable[RegisteredJob | JobSpec], failures: Iterable[ImportFailure] = ()) -> SyncReport:
-    """Make the database follow the code. Runs in every process that starts; only what differs is written.
+def sync_from_code(
+    registered: Iterable[RegisteredJob | JobSpec] | None = None, failures: Iterable[ImportFailure] | None = None
+) -> SyncReport:
+    """Make the database follow the code, by default that which this process has loaded. Only what differs is written.
 
     An operator's overrides stay. A job whose code is gone is marked orphaned and does not fire; it is never deleted,
     and it is itself again when its code returns. Jobs of a module that could not be imported are left as they were.
     """
     _one_at_a_time()
-    report, failures = SyncReport(), list(failures)
+    report, failures = SyncReport(), list(registry.failures if failures is None else failures)
     known = {job.name: job for job in Job.objects.prefetch_related("schedules")}
     seen = set()
-    for one in registered:
+    for one in list(registry.jobs.values()) if registered is None else registered:
         spec = one if isinstance(one, JobSpec) else one.spec
         seen.add(spec.name)
         if wrong := problems(spec):
