@@ -23,7 +23,7 @@ def main(wanted: str) -> None:
     """Bring .venv to what the files in this folder say."""
     if sys.version_info < OLDEST:
         sys.exit(
-            f"Python {OLDEST[0]}.{OLDEST[1]} or later is needed; this is {sys.version.split()[0]}. Try: make PYTHON=/a/newer/python"
+            f"Python {OLDEST[0]}.{OLDEST[1]} or later is needed; got {sys.version.split()[0]}. Try: make PYTHON=/a/newer/python"
         )
     if not _is_sound():
         _say("making .venv")

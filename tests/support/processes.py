@@ -73,6 +73,14 @@ class OwnProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def pause(self) -> None:
+        """Freeze it, as a long garbage collection, a suspended laptop or a stuck disk would."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def logs(self, last: int = 4000) -> str:
         """The end of the log."""
         return self.log.read_text(errors="replace")[-last:] if self.log.exists() else ""

@@ -1,0 +1,19 @@
+"""A registry of jobs for one test, so that jobs which tests define do not meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from backbeat.runtime import binding, registry
+
+
+@pytest.fixture
+def no_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, registry.RegisteredJob]]:
+    """Start with an empty registry, and put the old one back afterwards."""
+    jobs: dict[str, registry.RegisteredJob] = {}
+    monkeypatch.setattr(registry, "jobs", jobs)
+    monkeypatch.setattr(registry, "failures", [])
+    monkeypatch.setattr(binding, "_bound", set())
+    yield jobs
