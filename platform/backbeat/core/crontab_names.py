@@ -10,8 +10,9 @@ import re
 LONGEST = 60
 _LOOKED_AT = 4000  # characters: a longer command has said by then what it is
 
-_TOKEN = re.compile(r""""[^"]*"|'[^']*'|[;&|()<>{}`\n]+|[^\s;&|()<>{}`"']+|["']""")
-_SEPARATOR = re.compile(r"[;&|()<>{}`\n]+")
+_TOKEN = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s;&|()<>{}"'])+|[;&|()<>{}\n]+|["']""")
+_SUBSTITUTED = re.compile(r"\$\([^()]*\)|`[^`]*`")
+_SEPARATOR = re.compile(r"[;&|()<>{}\n]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,30}")
 _EXTENSION = re.compile(r"\.(sh|bash|py|pyc|pl|php|php\d|rb|js|mjs|jar|cgi|exe|ksh|tcl|r|lua)$", re.IGNORECASE)
@@ -38,8 +39,8 @@ def name_of(command: str) -> str:
 
 
 def _named(command: str, depth: int) -> str:
-    parts = [part for part in (_unwrapped(words) for words in _simple_commands(command)) if part]
-    chosen = next((part for part in parts if not _prepares(part)), parts[0] if parts else [])
+    parts = [part for part in (_unwrapped(words) for words in _simple_commands(_SUBSTITUTED.sub("$_", command))) if part]
+    chosen = next((part for part in parts if not _prepares(part)), parts[-1] if parts else [])
     return _label(chosen, depth) if chosen else ""
 
 
@@ -76,14 +77,17 @@ def _unwrapped(words: list[str]) -> list[str]:
 
 
 def _after_wrapper(words: list[str], with_value: str, positional: int) -> list[str]:
-    while words and words[0].startswith("-"):
+    while words and words[0].startswith("-") and words[0] != "-c":
         takes_next = len(words[0]) == 2 and words[0][1] in with_value
         words = words[2:] if takes_next else words[1:]
-    return words[positional:]
+    words = words[positional:]
+    return words[1:] if words[:1] == ["--"] else words
 
 
 def _label(words: list[str], depth: int) -> str:
     program, arguments = _stem(words[0]), words[1:]
+    if program in ("su", "-c") and "-c" in words[:-1] and depth:
+        return _named(words[words.index("-c") + 1].strip("\"'"), depth - 1) or program.strip("-")
     if _RUNS_SCRIPT.fullmatch(program):
         return _script(program, arguments, depth)
     if program == "run-parts":
