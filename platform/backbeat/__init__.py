@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backbeat._version import __version__
 
 if TYPE_CHECKING:
+    from backbeat.core.job import Schedule
     from backbeat.core.retry import Retry
     from backbeat.core.when import Cron, Every, Once
     from backbeat.runtime.app import Backbeat
@@ -26,6 +27,7 @@ __all__ = [
     "Every",
     "Once",
     "Retry",
+    "Schedule",
     "Scheduler",
     "__version__",
     "adopt",
@@ -41,6 +43,7 @@ _HOMES = {
     "Every": "backbeat.core.when",
     "Once": "backbeat.core.when",
     "Retry": "backbeat.core.retry",
+    "Schedule": "backbeat.core.job",
     "Scheduler": "backbeat.runtime.beat",
     "adopt": "backbeat.runtime.job",
     "current_run": "backbeat.runtime.context",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from backbeat.runtime import binding, registry
 
 
 @pytest.fixture
-def no_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, registry.RegisteredJob]]:
+def no_jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.RegisteredJob]:
     """Start with an empty registry, and put the old one back afterwards."""
     jobs: dict[str, registry.RegisteredJob] = {}
     monkeypatch.setattr(registry, "jobs", jobs)
     monkeypatch.setattr(registry, "failures", [])
     monkeypatch.setattr(binding, "_bound", set())
-    yield jobs
+    return jobs

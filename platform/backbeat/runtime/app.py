@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -53,9 +53,9 @@ class Backbeat(Celery):  # type: ignore[misc] # Celery has no types
         if options.get("config_source") is None and find_spec("celeryconfig") is not None:
             self.config_from_object("celeryconfig")
 
-    def prepare_config(self, c: Mapping[str, Any]) -> Mapping[str, Any]:
+    def prepare_config(self, c: MutableMapping[str, Any] | None) -> Mapping[str, Any]:
         """Lay the user's settings over our defaults. Celery's own `add_defaults` would lay ours over the user's."""
-        return ChainMap(dict(c), defaults(settings()))
+        return ChainMap({} if c is None else c, defaults(settings()))
 
     def _load_config(self) -> Any:
         before = dict(self._conf.__dict__)

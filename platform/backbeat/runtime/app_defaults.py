@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from celery.app.utils import Settings as CelerySettings
+
 from backbeat.conf import Settings, kombu_url
 
 MERGED = ("broker_transport_options", "redbeat_redis_options")
@@ -87,15 +89,19 @@ _REQUIRED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
 )
 
 
-def broken_promises(celery: Mapping[str, Any], conf: Settings) -> Iterator[str]:
+def broken_promises(celery: CelerySettings, conf: Settings) -> Iterator[str]:
     """A sentence for each Celery setting that would break a promise."""
     for name, allowed, why in _REQUIRED:
         if (got := celery.get(name)) not in allowed:
             yield f"{name}: expected {allowed[0]!r}, since otherwise {why}; got {got!r}. Take it out of the Celery settings."
     if "json" not in celery.get("accept_content", ()):
         yield f"accept_content: expected 'json' among them; got {celery.get('accept_content')!r}."
-    if celery.get("broker_url") != conf.broker_url:
-        yield "broker_url: the Celery settings and the environment name different brokers. Set BROKER_URL alone; all read it."
+    # Under a prefix such as CELERY_ today's names look like the old ones.
+    if (old := celery.get("deprecated_settings")) and not celery.prefix:
+        yield f"{', '.join(sorted(old))}: names of Celery 3. Write them as Celery does now; `celery upgrade settings FILE` helps."
+    for name in ("broker_url", "broker_read_url", "broker_write_url"):
+        if getattr(celery, name) != conf.broker_url:
+            yield f"{name}: Celery and BROKER_URL name different brokers. Set BROKER_URL alone; every process reads it."
     yield from _broken_transport(celery.get("broker_transport_options", {}), conf)
 
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from celery import _state
 
+from backbeat.errors import ConfigurationError
 from backbeat.runtime import registry
 
 if TYPE_CHECKING:
     from celery import Celery, Task
+
+    from backbeat.runtime.task import JobTask
 
 _bound: set[str] = set()
 
@@ -45,6 +48,19 @@ def _base(app: Celery) -> type[Task]:
 
     own: type[Task] = app.Task
     return own if issubclass(own, JobTask) else JobTask
+
+
+def job_task_of(name: str) -> JobTask:
+    """The same, when it goes through the ledger. Raises ConfigurationError for a task that does not."""
+    from backbeat.runtime.task import JobTask
+
+    task = task_of(name)
+    if not isinstance(task, JobTask):
+        app = task.app.main or "?"
+        raise ConfigurationError(
+            f"task {name!r} belongs to the Celery app {app!r}, which knows no runs. Make it with Backbeat({app!r})."
+        )
+    return task
 
 
 def task_of(name: str) -> Task:

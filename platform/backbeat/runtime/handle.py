@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import update_wrapper
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from backbeat.core import dag_build
 from backbeat.runtime import context, registry
-from backbeat.runtime.binding import task_of
+from backbeat.runtime.binding import job_task_of, task_of
 from backbeat.runtime.registry import RegisteredJob
 
 if TYPE_CHECKING:
@@ -75,12 +75,31 @@ class Job(Generic[P, R]):
         return result
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
-        """Submit a run, as Celery's `delay` does."""
-        return cast("AsyncResult", self.task.delay(*args, **kwargs))
+        """Submit a run, as Celery's `delay` does; the result's id is the run's."""
+        return self.apply_async(args, kwargs)
 
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> AsyncResult:
-        """Submit a run with Celery's options."""
-        return cast("AsyncResult", self.task.apply_async(args, kwargs, **options))
+    def apply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult:
+        """Submit a run with Celery's options, and `reason`, a text that is kept with it.
+
+        Raises BadArguments for arguments that do not fit, StoreUnavailable, and ConfigurationError when the current Celery
+        app was not made by Backbeat.
+        """
+        return cast("AsyncResult", job_task_of(self.spec.task).apply_async(args, kwargs, job=self.name, **options))
+
+    def run(self, *args: Any, reason: str = "", wait: bool | float = False, **kwargs: Any) -> Any:
+        """Submit a run and return its id; with `wait` (True, or at most so many seconds) return its result instead.
+
+        Raises BadArguments and StoreUnavailable; when waiting also whatever the job raised, and
+        celery.exceptions.TimeoutError.
+        """
+        if not wait:
+            # Imported here: submitting brings Redis along, which a module of jobs alone does not need.
+            from backbeat.runtime.submit import submit
+
+            return submit(self, args=args, kwargs=kwargs, reason=reason)
+        return self.apply_async(args, kwargs, reason=reason).get(timeout=None if wait is True else wait)
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """A Celery signature of a call."""

@@ -89,7 +89,7 @@ def adopt(task: Task, name: str | None = None, **options: Unpack[JobOptions]) ->
 
 def _define(function: Callable[P, R], name: str | None, params: type[Any] | None, options: dict[str, Any]) -> Job[P, R]:
     _refuse_unfit(function)
-    name = name or _default_name(function)
+    name = _default_name(function) if name is None else name
     registered = RegisteredJob(
         spec=_spec(name, name, function, options),
         function=function,

@@ -92,7 +92,7 @@ class HintParams(Params):
                 yield name, "given twice, by position and by name."
             elif name not in self._named and not self._extra:
                 known = ", ".join(sorted(self._named)) or "none"
-                yield name, f"no such parameter.{nearest(str(name), self._named)} Known: {known}."
+                yield name, f"no such parameter.{nearest(str(name), sorted(self._named))} Known: {known}."
         for name in self._signature.parameters:
             if name in self._required and name not in taken and name not in kwargs:
                 yield name, "missing, and it has no default."

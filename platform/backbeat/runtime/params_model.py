@@ -63,7 +63,9 @@ class ModelParams(Params):
                 return
             known |= {alias} if alias else set()
         listed = ", ".join(sorted(self._model.model_fields)) or "none"
-        refuse([(name, f"no such parameter.{nearest(name, known)} Known: {listed}.") for name in kwargs if name not in known])
+        refuse(
+            [(name, f"no such parameter.{nearest(name, sorted(known))} Known: {listed}.") for name in kwargs if name not in known]
+        )
 
 
 def _refuse_wrong_shape(function: Callable[..., Any], model: type[BaseModel]) -> None:

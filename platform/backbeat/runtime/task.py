@@ -46,16 +46,17 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
     ) -> Any:
         """As Celery's, for jobs through the ledger: the run exists before its message does.
 
-        `countdown` and `eta` wait on the time index, never in the broker; `reason` is kept with the run. Returns an
-        AsyncResult whose id is the run's.
+        `countdown` and `eta` wait on the time index, never in the broker; `reason` is kept with the run; `job` names the
+        job when the task goes by another name. Returns an AsyncResult whose id is the run's.
         """
-        if self.name not in registry.jobs or self.app.conf.task_always_eager:
+        job, reason = options.pop("job", self.name), options.pop("reason", "")
+        if job not in registry.jobs or self.app.conf.task_always_eager:
             return super().apply_async(args, kwargs, task_id=task_id, **options)
-        arguments = checked_arguments(self.name, args or (), kwargs or {})
+        arguments = checked_arguments(job, args or (), kwargs or {})
         delay = _delay(options.pop("countdown", None), options.pop("eta", None))
-        run_id = task_id or submitted_id(self.name, uuid4().hex)
-        priority, reason = options.pop("priority", None), options.pop("reason", "")
-        template, created = prepare(open_store(), self.name, run_id, arguments, delay=delay, priority=priority, reason=reason)
+        run_id = task_id or submitted_id(job, uuid4().hex)
+        priority = options.pop("priority", None)
+        template, created = prepare(open_store(), job, run_id, arguments, delay=delay, priority=priority, reason=reason)
         if not created or delay:
             return AsyncResult(run_id, app=self.app)
         options.setdefault("queue", template.queue)
