@@ -187,6 +187,8 @@ OTHER_VARIABLES: dict[str, str] = {
     "BACKBEAT_HOSTS": "the names, parted by commas, under which the web server may be reached; loopback by default",
     "BACKBEAT_ORIGINS": "origins such as https://jobs.example.org from which forms may be sent through a proxy",
     "BACKBEAT_DEBUG": "1 shows Django's error pages; never in production",
+    "BACKBEAT_RUN_ID": "set for programs that commands.run starts: the id of their run",
+    "BACKBEAT_ATTEMPT": "set for programs that commands.run starts: which try of the run they are",
     "BACKBEAT_BEGAN": "when `make` began (epoch seconds), for the figures of `backbeat demo`",
 }
 """Variables that other rooms read for themselves, name -> what it is for; listed so that a typing error is still noticed."""
