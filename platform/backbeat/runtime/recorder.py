@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from backbeat.runtime.ports import Event, History
@@ -14,8 +15,8 @@ log = logging.getLogger("backbeat.keeper")
 
 BATCH = 1_000
 BLOCK_MS = 1_000
-DEAD_AFTER_MS = 30_000
-"""A batch that a recorder read so long ago and never acknowledged is taken over: its recorder is dead."""
+DEAD_AFTER_MS = 5_000
+"""A batch read so long ago and not acknowledged is taken over: its recorder is dead or stuck, and recording twice is harmless."""
 
 _TEXT = {
     "j": "job",
@@ -37,22 +38,35 @@ class Recorder:
         self._streams = streams
         self._history = history
         self._template_of = template_of
+        self._batch: list[RawEvent] = []
+        self._looked_for_dead = float("-inf")
 
     def start(self) -> None:
-        """Create the groups, and take over what a former recorder left unfinished."""
+        """Create the groups."""
         self._streams.prepare()
-        while self._record(self._streams.unfinished(BATCH, DEAD_AFTER_MS)):
-            pass
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
-        """Record one batch; returns how many events it held, after waiting up to `block_ms` for the first."""
-        return self._record(self._streams.read(BATCH, block_ms))
+        """Record one batch; returns how many events it held, after waiting up to `block_ms` for the first.
 
-    def _record(self, raw: Sequence[RawEvent]) -> int:
-        if raw:
-            self._history.record([self._event(one) for one in raw])
-            self._streams.done(raw)
-        return len(raw)
+        What can't be recorded (the database is away: the error is raised) is kept and comes first the next time.
+        """
+        if not self._batch:
+            self._batch = self._of_the_dead() or self._streams.read(BATCH, block_ms)
+        if self._batch:
+            self._history.record([self._event(one) for one in self._batch])
+            self._streams.done(self._batch)
+        count, self._batch = len(self._batch), []
+        return count
+
+    def _of_the_dead(self) -> list[RawEvent]:
+        """What another recorder read and can't record any more; looked for now and then."""
+        now = time.monotonic()
+        if now - self._looked_for_dead < DEAD_AFTER_MS / 1000:
+            return []
+        found = self._streams.unfinished(BATCH, DEAD_AFTER_MS)
+        if not found:
+            self._looked_for_dead = now
+        return found
 
     def _event(self, raw: RawEvent) -> Event:
         fields = raw.fields
