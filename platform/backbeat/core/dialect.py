@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backbeat.errors import BadSchedule, nearest
 
@@ -80,6 +80,18 @@ class Dialect:
     """What the @ words mean for a schedule with a hash key, where that differs."""
 
 
+_ROBFIG = Dialect(
+    "robfig",
+    "robfig/cron: seconds may come first",
+    (CRON, SECONDS_FIRST),
+    days="robfig",
+    gap="skip",
+    fold="both",
+    seven=False,
+    wraps=False,
+    special="?",
+    zone="first",
+)
 ROWS = (
     Dialect("vixie", "Debian cron; a sixth field is seconds", (CRON, SECONDS_LAST), special="LW#?H~"),
     Dialect(
@@ -117,30 +129,9 @@ ROWS = (
         special="H",
         macros=JENKINS_MACROS,
     ),
-    Dialect(
-        "robfig",
-        "robfig/cron of Kubernetes and Prow, five fields",
-        (CRON,),
-        days="robfig",
-        gap="skip",
-        fold="both",
-        seven=False,
-        wraps=False,
-        special="?",
-        zone="first",
-    ),
-    Dialect(
-        "robfig-seconds",
-        "robfig/cron with seconds first",
-        (SECONDS_FIRST,),
-        days="robfig",
-        gap="skip",
-        fold="both",
-        seven=False,
-        wraps=False,
-        special="?",
-        zone="first",
-    ),
+    _ROBFIG,
+    replace(_ROBFIG, name="robfig-seconds", about="robfig/cron, six fields with seconds first", layouts=(SECONDS_FIRST,)),
+    replace(_ROBFIG, name="kubernetes", about="robfig/cron of Kubernetes and Prow, five fields", layouts=(CRON,)),
     Dialect(
         "croniter",
         "croniter: a sixth field is seconds, a seventh years",
@@ -174,9 +165,8 @@ ALIASES = {
     "croner": "node",
     "github-actions": "vixie",
     "good_job": "fugit",
-    "kubernetes": "robfig",
-    "prow": "robfig",
-    "robfig-standard": "robfig",
+    "prow": "kubernetes",
+    "robfig-standard": "kubernetes",
     "sidekiq-cron": "fugit",
     "vixie-crontab": "vixie",
 }

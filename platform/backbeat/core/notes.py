@@ -12,7 +12,7 @@ from backbeat.core.dialect import SECONDS_LAST, dialect_of
 from backbeat.core.when import Cron, When
 from backbeat.core.zone import changes, load, offset_at
 
-YEAR = 366 * 86_400
+YEAR = 365 * 86_400
 _EQUAL = re.compile(r"(?<![\w-])(\w+)-\1(?![\w-])", re.ASCII)
 
 
