@@ -1,4 +1,7 @@
-"""The files of one installed distribution against its RECORD (the format: packaging.python.org, "Recording installed projects")."""
+"""The files of one installed distribution against its RECORD.
+
+The format is defined at packaging.python.org, "Recording installed projects".
+"""
 
 from __future__ import annotations
 

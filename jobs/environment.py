@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from backbeat import current_run, job
 from jobs._environment_files import LARGEST, checked_files, found_at
 from jobs._environment_report import html, summary_of
@@ -34,7 +36,7 @@ def distributions(path: list[str] | None = None) -> list[dict[str, str]]:
         # A folder that only looks like an installation (an interrupted pip leaves them) has no name.
         if name:
             row = {"name": name, "version": one.version, "at": str(one.locate_file("").resolve())}  # type: ignore[attr-defined]
-            found.setdefault(name.lower().replace("_", "-"), row)
+            found.setdefault(str(canonicalize_name(name)), row)
     current_run().log.info("%d distributions", len(found))
     return [found[key] for key in sorted(found)]
 
