@@ -18,6 +18,7 @@ from backbeat.core.crontab_jobs import Names, Taken, Taking, plan
 from backbeat.core.job import JobSpec
 from backbeat.core.when import Cron
 from backbeat.store.store import open_store
+from tests.admin.conftest import default_database
 from tests.support.servers import RedisServer
 
 CRONTAB = """\
@@ -174,6 +175,14 @@ def test_without_the_job_that_runs_commands_the_report_says_so(transactional_db:
 
     assert "no job 'commands.run' is defined here" in before.output
     assert "no job 'commands.run'" not in after.output
+
+
+def test_a_database_without_our_tables_is_told_with_the_cure(transactional_db: None, tmp_path: Path, crontab: Path) -> None:
+    with default_database(f"sqlite:///{tmp_path}/empty.sqlite3"):
+        answer = imported(str(crontab))
+
+    assert answer.exit_code == 5
+    assert "manage.py migrate" in answer.output
 
 
 def test_an_import_does_not_need_redis(transactional_db: None, tmp_path: Path, crontab: Path) -> None:

@@ -24,6 +24,16 @@ from backbeat.errors import DefinitionError
 ROOT = Path("/")
 
 
+class NoDatabase(click.ClickException):
+    """The database does not answer, or lacks our tables."""
+
+    exit_code = 5
+
+    def __init__(self, said: str) -> None:
+        cure = "Start the deployment with `backbeat dev`, or bring the tables up to date with `python manage.py migrate`."
+        super().__init__(f"nothing was imported, because the database can't be used: {said}. {cure}")
+
+
 @click.group("import")
 def import_() -> None:
     """Take over schedules from other schedulers."""
@@ -64,7 +74,7 @@ def crontab(files: tuple[str, ...], output: str, **options: Any) -> None:
     Every line is shown with what it becomes and its next three runs. All or nothing: when one line can't be taken,
     nothing is imported, unless --keep-going is given. Importing the same crontab again changes nothing.
 
-    Exit code 0 when every entry was taken, 2 when one was not, 3 when there is no crontab.
+    Exit code 0 when every line was taken, 2 when one was not, 3 without a crontab, 5 without a database.
     """
     found = _found(files, own=options["own"], system=options["system"], root=options["root"])
     how = _taking(options)
@@ -116,15 +126,20 @@ def _import(report: Report, *, keep_going: bool) -> None:
         return
     use_django()
     # After Django is ready: the models can't be imported before.
+    from django.db import DatabaseError
+
     from backbeat.admin.importing import has_job, import_jobs
 
-    found = import_jobs([taken.spec for sheet in report.sheets for taken in sheet.taken()], keep_going=keep_going)
+    try:
+        found = import_jobs([taken.spec for sheet in report.sheets for taken in sheet.taken()], keep_going=keep_going)
+        report.can_run = has_job(TASK)
+    except DatabaseError as error:
+        raise NoDatabase(str(error)) from error
     report.outcomes = dict.fromkeys(found.unchanged, "unchanged")
     if keep_going or not found.refused:
         report.outcomes |= dict.fromkeys((spec.name for spec in found.new), "imported")
     for sheet in report.sheets:
         sheet.refuse(found.refused)
-    report.can_run = has_job(TASK)
 
 
 def _show(report: Report, output: str, *, dry_run: bool, keep_going: bool) -> None:
