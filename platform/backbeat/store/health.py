@@ -62,9 +62,8 @@ def _facts(client: redis.Redis) -> Mapping[str, Any]:
     except redis.AuthenticationError as error:
         raise StoreUnavailable(f"Redis refuses the login: {error}. Put user and password into REDIS_URL.") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise StoreUnavailable(
-            f"Redis does not answer: {error}. Start it, or point REDIS_URL at one that runs; `backbeat dev` brings its own."
-        ) from error
+        cure = "Start it, or point REDIS_URL at one that runs; `backbeat dev` brings its own."
+        raise StoreUnavailable(f"Redis does not answer: {str(error).rstrip('.')}. {cure}") from error
     return facts
 
 

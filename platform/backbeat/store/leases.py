@@ -28,18 +28,14 @@ class Leases:
         self.holder = holder
         self.ttl_ms = round(ttl * 1000)
 
-    @property
-    def _members(self) -> str:
-        return f"{{{self.slots.prefix}}}:schedulers"
-
     def meet(self) -> list[str]:
         """Say that this scheduler is alive, and learn who else is."""
-        reply = script("member")(self.slots.client, [self._members], [self.holder, self.ttl_ms, "0"])
+        reply = script("member")(self.slots.client, [_members(self.slots)], [self.holder, self.ttl_ms, "0"])
         return [str(member) for member in reply[1:]]
 
     def leave(self) -> None:
         """Stop counting as alive at once, so that the others need not wait for the lease to end."""
-        script("member")(self.slots.client, [self._members], [self.holder, self.ttl_ms, "1"])
+        script("member")(self.slots.client, [_members(self.slots)], [self.holder, self.ttl_ms, "1"])
 
     def take(self, shards: Iterable[int]) -> list[Lease]:
         """Take or renew these shards; those that another scheduler still holds are left out."""
@@ -62,3 +58,12 @@ class Leases:
             if shards
             else []
         )
+
+
+def living(slots: Slots) -> list[str]:
+    """The schedulers that count as alive now; looking does not join them."""
+    return [str(holder) for holder in slots.client.zrangebyscore(_members(slots), slots.now_ms(), "+inf")]
+
+
+def _members(slots: Slots) -> str:
+    return f"{{{slots.prefix}}}:schedulers"

@@ -14,27 +14,19 @@ from typing import Any
 
 import click
 
+from backbeat.cli.common import use_app
+
 USER = "admin"
 _ASK_SECONDS = 0.1
 
 
 @click.command()
 @click.option("--reset-password", is_flag=True)
-@click.option("--graph", help="A DAG to run at once.")
-@click.option("--wait", type=float, help="Seconds to wait for that DAG's end.")
-def main(reset_password: bool, graph: str | None, wait: float | None) -> None:
-    """Prepare the database, then run a DAG."""
-    import django
-
-    django.setup()
+def main(reset_password: bool) -> None:
+    """Prepare the database."""
+    # Loads the modules of jobs and dags as a worker would.
+    use_app().loader.import_default_modules()
     tell("prepared", password=_prepared_database(reset_password), user=USER, failures=_synced())
-    if graph is None:
-        return
-    run = _triggered(graph)
-    tell("triggered", run=run)
-    if wait is not None:
-        for facts in _followed(run, wait):
-            tell(**facts)
 
 
 def tell(event: str, **facts: Any) -> None:
@@ -69,3 +61,7 @@ def _synced() -> list[str]:
 
     sync_from_code()
     return [str(failure) for failure in failures]
+
+
+if __name__ == "__main__":
+    main()

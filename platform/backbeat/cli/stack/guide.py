@@ -53,7 +53,7 @@ class FirstRun:
 
     def facts(self) -> Iterator[dict[str, Any]]:
         """What it tells, to its end."""
-        for line in cast(IO[str], self.process.stdout):
+        for line in cast("IO[str]", self.process.stdout):
             if line.startswith("{"):
                 yield json.loads(line)
         self.process.wait()

@@ -13,7 +13,7 @@ OURS = "backbeat"
 _KEEP_BYTES = 5_000_000
 
 
-class Output(Printer):
+class Output(Printer):  # type: ignore[misc] # honcho has no types
     """Honcho's printer; when quiet, the lines of the processes go to `<logs>/<process>.log` only."""
 
     def __init__(self, logs: Path, quiet: bool) -> None:

@@ -28,7 +28,7 @@ _DRAIN_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _STEADY_SECONDS = 1.0, 30.0, 10.0
 
 
-class _Child(Process):
+class _Child(Process):  # type: ignore[misc] # honcho has no types
     """Honcho's process in a fork of ours, which ends the whole group when its leader is gone."""
 
     watchdog: Watchdog
@@ -59,8 +59,10 @@ class _Child(Process):
             os._exit(0)
 
 
-class Supervisor(Manager):
+class Supervisor(Manager):  # type: ignore[misc] # honcho has no types
     """Runs processes until it is told to stop."""
+
+    returncode: int | None
 
     def __init__(self, output: Output, watchdog: Watchdog) -> None:
         super().__init__(output)

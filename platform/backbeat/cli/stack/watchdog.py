@@ -24,7 +24,7 @@ class Watchdog:
         self._shell = subprocess.Popen(  # noqa: S603 - our own script, and a token that we made
             ["/bin/sh", script, token, str(GRACE)], stdin=subprocess.PIPE, start_new_session=True, env=env
         )
-        self._pipe = cast(IO[bytes], self._shell.stdin)
+        self._pipe = cast("IO[bytes]", self._shell.stdin)
         self.token = token
 
     def watch(self, target: int) -> None:
