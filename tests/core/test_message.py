@@ -12,7 +12,10 @@ from backbeat.core.message import Outline, arguments_of, envelope
 OUTLINE = Outline("jobs.pay", "default.p5", timeout=60.0, soft_timeout=50.0)
 
 
-def made(arguments: str = '[["a"],{"n":1}]', **options: object) -> dict:
+ARGUMENTS = arguments_of(["a"], {"n": 1})
+
+
+def made(arguments: str = ARGUMENTS, **options: object) -> dict:
     return json.loads(envelope(OUTLINE, "pay@2026-11-23T02:00:00Z", arguments, slot=3, **options))  # type: ignore[arg-type]
 
 

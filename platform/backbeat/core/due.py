@@ -42,8 +42,12 @@ def decide(now: int, score: int, entry: Entry, template: Template) -> Decision:
     time is not after `now`. Late by up to GRACE_MS is fired; older ones follow the policy: `latest` fires the newest
     when nothing fresher is due, `all` fires as many as the count and window allow, `skip` none.
     """
-    now -= offset(entry.id, entry.timing.jitter)
-    first = score - offset(entry.id, entry.timing.jitter)
+    shift = offset(entry.id, entry.timing.jitter)
+    now, first = now - shift, score - shift
+    following = entry.timing.next(first)
+    if first > now - GRACE_MS and template.start_deadline is None and (following is None or following > now):
+        # Nearly always: one occurrence, on time.
+        return Decision((first,), (), following)
     due, following = _due(now, first, entry, keep=_wanted(template))
     cut = following is not None and following <= now
     fresh = [moment for moment in due if moment > now - GRACE_MS]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,9 +18,14 @@ _EMBED = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
 _CUT = 1024
 
 
+# One encoder for all: json.dumps would make a new one for each call with these options, which costs more than the encoding.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_quoted: Callable[[str], str] = json.encoder.encode_basestring
+
+
 def dumps(value: Any) -> str:
     """Compact JSON. NaN and infinities are refused: no other language reads them back."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +39,21 @@ class Outline:
     ignore_result: bool = True
 
 
-@lru_cache(maxsize=65536)
-def _body(arguments: str) -> tuple[str, str, str]:
-    """base64 body and the two reprs of arguments given as the JSON text of `[args, kwargs]`."""
-    args, kwargs = json.loads(arguments)
-    body = f"{arguments[:-1]},{_EMBED}]"
-    return b64encode(body.encode()).decode(), dumps(repr(tuple(args))[:_CUT]), dumps(repr(kwargs)[:_CUT])
-
-
 def arguments_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Arguments as the JSON text that records and runs keep. Raises TypeError or ValueError for what JSON can't hold."""
-    return dumps([list(args), dict(kwargs)])
+    """Arguments as the JSON text of `[args, kwargs]` that records and runs keep.
+
+    A tab parts the two: JSON allows it there and never has one inside a value, so the hot path can part them without
+    reading them. Raises TypeError or ValueError for what JSON can't hold.
+    """
+    return f"[{dumps(list(args))},\t{dumps(dict(kwargs))}]"
+
+
+@lru_cache(maxsize=4096)
+def _body(arguments: str) -> tuple[str, str, str]:
+    """base64 body, and how tools show the arguments: as JSON, quoted."""
+    args, kwargs = arguments[1:-1].split("\t")
+    body = b64encode(f"{arguments[:-1]},{_EMBED}]".encode()).decode()
+    return body, _quoted(args[:-1][:_CUT]), _quoted(kwargs[:_CUT])
 
 
 @lru_cache(maxsize=8192)
@@ -62,27 +71,20 @@ def _head(outline: Outline) -> tuple[str, str]:
 
 
 def envelope(
-    outline: Outline,
-    run_id: str,
-    arguments: str,
-    *,
-    slot: int,
-    attempt: int = 0,
-    tag: str = "",
-    extra: Mapping[str, Any] | None = None,
+    outline: Outline, run_id: str, arguments: str, *, slot: int, attempt: int = 0, tag: str = "", schedule: str = ""
 ) -> str:
     """One message as kombu's Redis transport stores it.
 
     `attempt` is the number of attempts made so far (Celery's `retries`); `tag` must differ between two messages of one
-    run, because the transport keeps unacknowledged messages by it; `extra` are further headers such as
-    `periodic_task_name`.
+    run, because the transport keeps unacknowledged messages by it; `schedule` is sent as `periodic_task_name`, the
+    header that django-celery-beat sends.
     """
     body, args_repr, kwargs_repr = _body(arguments)
     front, back = _head(outline)
-    name = dumps(run_id)
-    more = dumps(extra)[1:-1] + "," if extra else ""
+    name = _quoted(run_id)
+    periodic = f'"periodic_task_name":{_quoted(schedule)},' if schedule else ""
     return (
-        f'{{"body":"{body}",{front}{more}"backbeat":{{"slot":{slot}}},"id":{name},"root_id":{name},"retries":{attempt},'
+        f'{{"body":"{body}",{front}{periodic}"backbeat":{{"slot":{slot}}},"id":{name},"root_id":{name},"retries":{attempt},'
         f'"argsrepr":{args_repr},"kwargsrepr":{kwargs_repr}}},'
-        f'"properties":{{"correlation_id":{name},"reply_to":"",{back},"delivery_tag":{dumps(tag or run_id)}}}}}'
+        f'"properties":{{"correlation_id":{name},"reply_to":"",{back},"delivery_tag":{_quoted(tag) if tag else name}}}}}'
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple
 
 from backbeat.core import entry as entries
@@ -15,7 +16,7 @@ from backbeat.core.message import envelope
 from backbeat.core.template import Template
 from backbeat.errors import BackbeatError
 from backbeat.runtime.redeliver import scheduled_fields
-from backbeat.store.index import Due, Firing
+from backbeat.store.index import Due, Fired, Firing
 from backbeat.store.leases import Lease
 from backbeat.store.store import Store
 
@@ -23,6 +24,8 @@ log = logging.getLogger("backbeat.beat")
 
 READ_LIMIT = 500
 """Due entries read from a shard at once."""
+LONG = 60.0
+"""Seconds to sleep when nothing is known to come; the caller looks sooner for edits."""
 FIRE_LIMIT = 200
 """Runs in one script: at some ten microseconds each, Redis is never blocked for more than a few milliseconds."""
 
@@ -33,22 +36,31 @@ class Firer:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.counts: Counter[str] = Counter()
+        # While Redis works on one batch, the next is decided: the two have a core each.
+        self._sender = ThreadPoolExecutor(1, "backbeat-fire")
 
     def step(self, leases: Sequence[Lease]) -> float:
         """Fire what is due now. Returns the seconds until the next known occurrence; 0 when there is more already."""
         waits = [self._shard(due) for due in self.store.index.due(leases, READ_LIMIT) if due.leads]
-        return min(waits, default=60.0)
+        return min(waits, default=LONG)
 
     def _shard(self, due: Due) -> float:
+        under_way: Future[Fired] | None = None
         for batch in _batches(self._firings(due)):
-            fired = self.store.index.fire(due.lease, batch)
-            if not fired.leads:
-                log.warning("shard %d: the lease is gone; its work is left to the new leader", due.lease.shard)
-                return 60.0
-            self.counts.update(fired=fired.fired, refused=fired.refused, omitted=fired.omitted, duplicates=fired.duplicates)
+            if under_way is not None and not self._count(due, under_way.result()):
+                return LONG
+            under_way = self._sender.submit(self.store.index.fire, due.lease, batch)
+        if under_way is not None and not self._count(due, under_way.result()):
+            return LONG
         if due.items:
             return 0.0
-        return 60.0 if due.next is None else max(0.0, (due.next - due.now) / 1000)
+        return LONG if due.next is None else max(0.0, (due.next - due.now) / 1000)
+
+    def _count(self, due: Due, fired: Fired) -> bool:
+        self.counts.update(fired=fired.fired, refused=fired.refused, omitted=fired.omitted, duplicates=fired.duplicates)
+        if not fired.leads:
+            log.warning("shard %d: the lease is gone; its work is left to the new leader", due.lease.shard)
+        return fired.leads
 
     def _firings(self, due: Due) -> Iterator[Firing]:
         for schedule_id, score, record in due.items:
@@ -71,11 +83,8 @@ class Firer:
 
     def _run(self, shard: int, entry: Entry, template: Template, nominal: int) -> tuple[str, list[str], str, str]:
         run_id = occurrence_id(entry.id, nominal)
-        effective = nominal + entries.offset(entry.id, entry.timing.jitter)
-        extra = {"periodic_task_name": entry.id}
-        message = envelope(template.outline, run_id, entry.arguments, slot=shard, extra=extra)
-        fields = scheduled_fields(entry.id, nominal, effective, template, entry.arguments)
-        return run_id, fields, template.overlap.value, message
+        message = envelope(template.outline, run_id, entry.arguments, slot=shard, schedule=entry.id)
+        return run_id, scheduled_fields(entry, nominal, template), template.overlap.value, message
 
 
 def _batches(firings: Iterator[Firing]) -> Iterator[list[Firing]]:

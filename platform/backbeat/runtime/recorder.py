@@ -84,6 +84,9 @@ def event_data(fields: Mapping[str, str]) -> dict[str, Any]:
     for short, name in _NUMBERS.items():
         value = fields.get(f".{short}")
         data[name] = int(value) if value else None
+    if data["nominal"] is not None:
+        data.setdefault("schedule", data.get("job"))
+        data["effective"] = data["effective"] or data["nominal"]
     if "arguments" in data:
         data["args"], data["kwargs"] = json.loads(data.pop("arguments"))
     if "outcome" in fields:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from uuid import uuid4
 
+from backbeat.core.entry import Entry, offset
 from backbeat.core.message import envelope
 from backbeat.core.template import Template
 from backbeat.store.store import Store
@@ -20,19 +21,25 @@ def message_of(store: Store, run_id: str, fields: Mapping[str, str]) -> str | No
     outline = replace(template.outline, queue=fields["q"], ignore_result="res" not in fields)
     # A tag of its own: should an older copy still be unacknowledged, the transport must tell the two apart.
     tag = f"{run_id}~{uuid4().hex[:8]}"
-    return envelope(outline, run_id, fields["x"], slot=slot, attempt=int(fields["a"]), tag=tag, extra=headers_of(fields))
+    return envelope(outline, run_id, fields["x"], slot=slot, attempt=int(fields.get("a", 0)), tag=tag, schedule=schedule_of(fields))
 
 
-def headers_of(fields: Mapping[str, str]) -> dict[str, str] | None:
-    """Headers of a run that a schedule asked for, as django-celery-beat names them."""
-    return {"periodic_task_name": fields["sid"]} if fields.get("sid") else None
+def schedule_of(fields: Mapping[str, str]) -> str:
+    """The schedule that asked for a run; "" for one that nobody's schedule did."""
+    return (fields.get("sid") or fields["j"]) if fields.get("n") else ""
 
 
-def scheduled_fields(schedule_id: str, nominal: int, effective: int, template: Template, arguments: str) -> list[str]:
-    """The fields of a run that a schedule asked for, in the order on which lua/fire.lua relies: job first, nominal second."""
-    job = schedule_id.split("#", 1)[0]
-    fields = ["j", job, "n", str(nominal), "sid", schedule_id, "e", str(effective), "q", template.queue]
-    fields += ["tid", template.id, "x", arguments]
+def scheduled_fields(entry: Entry, nominal: int, template: Template) -> list[str]:
+    """The fields of a run that a schedule asked for, in the order on which lua/fire.lua relies: job, nominal, queue.
+
+    What follows from another field (the schedule id from a job with one schedule, the effective time from the nominal
+    one without jitter) is left out: there may be many runs.
+    """
+    fields = ["j", entry.job, "n", str(nominal), "q", template.queue, "tid", template.id, "x", entry.arguments]
+    if entry.id != entry.job:
+        fields += ["sid", entry.id]
+    if entry.timing.jitter:
+        fields += ["e", str(nominal + offset(entry.id, entry.timing.jitter))]
     if template.start_deadline is not None:
         fields += ["dl", str(nominal + round(template.start_deadline * 1000))]
     return fields

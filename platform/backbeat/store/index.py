@@ -154,11 +154,11 @@ class ScheduleIndex:
     def fire(self, lease: Lease, batch: Sequence[Firing]) -> Fired:
         """Advance entries and create their runs in one script, under the lease's fence."""
         keys = self.slots.all[lease.shard]
-        payload = dumps([[f.id, f.seen, f.next, f.runs, f.omissions] for f in batch])
-        argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, payload]
-        _, leads, fired, refused, omitted, duplicates = script("fire")(
-            self.slots.client, [keys.lease, keys.due, keys.entries], argv
-        )
+        messages: list[str] = []
+        entries = [[f.id, f.seen, f.next, [_numbered(run, messages) for run in f.runs], f.omissions] for f in batch]
+        argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, dumps(entries), *messages]
+        reply = script("fire")(self.slots.client, [keys.lease, keys.due, keys.entries], argv)
+        _, leads, fired, refused, omitted, duplicates = reply
         return Fired(bool(leads), fired, refused, omitted, duplicates)
 
     def park(self, shard: int, schedule_id: str, reason: str) -> None:
@@ -175,6 +175,13 @@ class ScheduleIndex:
         for keys in self.slots.all:
             found |= {str(name): str(why) for name, why in self.slots.client.hgetall(keys.parked).items()}
         return found
+
+
+def _numbered(run: Sequence[Any], messages: list[str]) -> list[Any]:
+    """A run with the number of its message in place of the message."""
+    run_id, fields, overlap, message = run
+    messages.append(message)
+    return [run_id, fields, overlap, len(messages)]
 
 
 def timing_of(record: str) -> str:
