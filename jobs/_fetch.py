@@ -166,7 +166,7 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typing.Buffer needs Python 3.12
         self._sock.settimeout(_left(self._deadline))
         return self._sock.recv_into(buffer)
 

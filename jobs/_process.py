@@ -119,7 +119,7 @@ class _Keeper:
         try:
             process = _popen(self._command)
             _tell(guard, f"{process.pid}\n")
-            with process.stdout as output:
+            with _pipe(process.stdout) as output:
                 self._sources.register(output, selectors.EVENT_READ, lambda: self._take(output))
                 self._look_after(process)
             _tell(guard, "done\n")
@@ -198,8 +198,13 @@ def _guard(grace: float) -> subprocess.Popen[bytes]:
 
 def _tell(guard: subprocess.Popen[bytes], line: str) -> None:
     with suppress(BrokenPipeError):
-        guard.stdin.write(line.encode())
-        guard.stdin.flush()
+        _pipe(guard.stdin).write(line.encode())
+        _pipe(guard.stdin).flush()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # noqa: S101 - for the type checker: both are opened with PIPE
+    return stream
 
 
 def _stdin(text: str | None) -> IO[bytes]:

@@ -124,12 +124,13 @@ def test_a_soft_time_limit_at_any_moment_of_the_start_leaves_nothing_behind(
     eventually(lambda: not [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])])
 
 
-def test_a_worker_that_is_killed_takes_the_program_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "cancelled"])
+def test_a_worker_that_is_ended_takes_the_program_with_it(tmp_path: Path, how: signal.Signals) -> None:
     script = f"from jobs.commands import run; run({family(tmp_path / 'pids')!r}, grace=0)"
     worker = subprocess.Popen([sys.executable, "-c", script])
     eventually(lambda: pids_in(tmp_path / "pids"), within=20)
 
-    worker.kill()
+    worker.send_signal(how)
     worker.wait()
 
     assert_ended(tmp_path / "pids")
