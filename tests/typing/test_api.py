@@ -17,6 +17,6 @@ def test_the_public_api_is_typed():
 
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
+    assert answer.returncode in (0, 1), f"mypy itself failed:\n{answer.stdout}{answer.stderr}"
     mistakes = [line for line in answer.stdout.splitlines() if line.startswith("tests/typing/api.py")]
     assert mistakes == [], "A right use is refused, or a wrong one accepted:\n" + "\n".join(mistakes)
-    assert "Found" not in answer.stderr, answer.stderr

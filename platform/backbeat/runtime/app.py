@@ -43,6 +43,7 @@ class Backbeat(Celery):  # type: ignore[misc] # Celery has no types
     Raises ConfigurationError, when the configuration is first used, for settings that would break a promise.
     """
 
+    amqp_cls = "backbeat.runtime.queues:JobAMQP"
     task_cls = "backbeat.runtime.task:JobTask"
 
     def __init__(self, main: str | None = None, **options: Any) -> None:
