@@ -66,11 +66,10 @@ def script(name: str) -> Script:
 
 
 def names() -> list[str]:
-    """Every script that can be called (those with a signature)."""
+    """Every script that can be called: those with a signature. The others are parts that scripts include."""
     lua = files(__package__).joinpath("lua")
-    return sorted(
-        entry.name.removesuffix(".lua") for entry in lua.iterdir() if entry.name.endswith(".lua") and entry.name != "common.lua"
-    )
+    found = (entry.name.removesuffix(".lua") for entry in lua.iterdir() if entry.name.endswith(".lua"))
+    return sorted(name for name in found if _read(name).startswith("-- KEYS:"))
 
 
 def load_all(client: Redis) -> None:
