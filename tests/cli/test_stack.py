@@ -60,7 +60,7 @@ def start(stacks: list[Stack], folder: Path, count: int, **processes: str) -> St
     stack = Stack(folder, **processes)
     stacks.append(stack)
     stack.start()
-    eventually(lambda: len(stack.members()) >= count, within=10, message=stack.logs())
+    eventually(lambda: len(stack.members()) >= count, within=10, message=stack.logs)
     return stack
 
 
@@ -109,7 +109,7 @@ def test_a_killed_process_comes_back_and_its_orphans_go(stacks: list[Stack], tmp
 
     os.kill(stack.leader("python"), signal.SIGKILL)
 
-    eventually(lambda: len(stack.members()) == 2 and not before & set(stack.members()), within=10, message=stack.logs())
+    eventually(lambda: len(stack.members()) == 2 and not before & set(stack.members()), within=10, message=stack.logs)
     assert "family ended with code -9; starting it again in 1 s" in stack.logs()
 
 

@@ -141,5 +141,5 @@ def test_it_serves_a_bare_django_and_celery_project(foreign: Foreign) -> None:
 
     query = "import django; django.setup(); from jobs.models import Order; from backbeat.admin.models import Run; "
     query += "print(Order.objects.count(), Run.objects.filter(state='succeeded').count())"
-    eventually(lambda: all(int(n) >= 2 for n in foreign.python("-c", query).split()), within=60, every=0.5, message=worker.logs())
+    eventually(lambda: all(int(n) >= 2 for n in foreign.python("-c", query).split()), within=60, every=0.5, message=worker.logs)
     assert worker.alive

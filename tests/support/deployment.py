@@ -92,7 +92,12 @@ class Deployment:
         own = {"BACKBEAT_HOME": str(folder), "EFFECTS": str(self.effects_file), "DJANGO_SETTINGS_MODULE": "site_settings"}
         paths = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT / 'platform'}", "PYTHONSAFEPATH": ""}
         self.env = {**clean, **{name: value for name, value in places.items() if value}, **own, **paths, **env}
-        for name, text in (("probe_jobs.py", JOBS), ("site_settings.py", SETTINGS), ("probe_app.py", CELERY)):
+        for name, text in (
+            ("probe_jobs.py", JOBS),
+            ("site_settings.py", SETTINGS),
+            ("probe_app.py", CELERY),
+            ("celeryconfig.py", ""),
+        ):
             (folder / name).write_text(text)
         self.settings = Settings.load({name: value for name, value in self.env.items() if name.isupper()})
         self.processes: dict[str, OwnProcess] = {}

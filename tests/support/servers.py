@@ -48,7 +48,7 @@ class RedisServer(OwnProcess):
     def start(self) -> None:
         """Start it and wait until it answers and has loaded its data."""
         super().start()
-        eventually(self._answers, within=10, message=f"redis answers; its log ends with\n{self.logs()}")
+        eventually(self._answers, within=10, message=lambda: f"redis answers; its log ends with\n{self.logs()}")
 
     def _answers(self) -> bool:
         try:
