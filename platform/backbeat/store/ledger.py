@@ -85,12 +85,25 @@ class Ledger:
 
         `attempt` None: the holder's parent speaks for a child that can't any more.
         """
+        return self.finish_node(run_id, holder, attempt, state, outcome, retry_in)[0]
+
+    def finish_node(
+        self,
+        run_id: str,
+        holder: str,
+        attempt: int | None,
+        state: RunState,
+        outcome: Mapping[str, Any],
+        retry_in: float | None = None,
+        output: str = "",
+    ) -> tuple[bool, bool]:
+        """End an attempt at a DAG's node, whose children need `output` (JSON text): (won, whether the DAG run needs a hand)."""
         keys = self.slots.of(run_id)
         fence = "" if attempt is None else attempt
         delay = "" if retry_in is None else round(retry_in * 1000)
-        argv = [keys.prefix, run_id, holder, fence, str(state), delay, dumps(outcome), *self._tail()]
-        won, _, _ = script("finish")(self.slots.client, [keys.run(run_id), keys.timers], argv)
-        return bool(won)
+        argv = [keys.prefix, run_id, holder, fence, str(state), delay, dumps(outcome), *self._tail(), output]
+        won, _, _, more = script("finish")(self.slots.client, [keys.run(run_id), keys.timers], argv)
+        return bool(won), bool(more)
 
     def lose(self, run_id: str, holder: str) -> bool:
         """Report that the process that worked on a run is dead, so that nobody waits for its lease to end."""

@@ -16,6 +16,8 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
+PARTS = frozenset({"common", "dag"})
+"""Files that other scripts include; they can't be called."""
 _HEADER = re.compile(r"^-- KEYS: (?P<keys>[^|]*) \| ARGV: (?P<argv>[^|]*) \| returns: (?P<returns>.+)$")
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 
@@ -31,7 +33,7 @@ class Script:
             raise ValueError(f"lua/{name}.lua: expected the first line '-- KEYS: … | ARGV: … | returns: …'.")
         self.keys = _names(header["keys"])
         self.argv = _names(header["argv"])
-        self.source = _INCLUDE.sub(lambda match: _read(match[1]), source)
+        self.source = _whole(source)
         # The server names scripts by this hash; it protects nothing.
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -53,6 +55,11 @@ class Script:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
+
+
+def _whole(source: str) -> str:
+    """The source with its parts in place of their names; a part may have parts itself."""
+    return _INCLUDE.sub(lambda match: _whole(_read(match[1])), source)
 
 
 def _read(name: str) -> str:

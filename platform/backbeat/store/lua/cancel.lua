@@ -5,7 +5,7 @@ local now = now_ms()
 local state = redis.call('HGET', KEYS[1], 's')
 if not state then return {'gone', now} end
 if state == 'running' then
-  redis.call('HSET', KEYS[1], 'cancel', ARGV[3])
+  ask_to_stop(ARGV[1], ARGV[2], ARGV[3], now)
   return {'asked', now}
 end
 end_run(ARGV[1], ARGV[4], ARGV[2], 'cancelled', now, now + ARGV[5], ARGV[6], {'reason', ARGV[3]})

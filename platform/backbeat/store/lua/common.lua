@@ -62,15 +62,41 @@ local function tell(prefix, kind, run_id, now, extra)
   redis.call('XADD', prefix .. 'events', '*', unpack(fields))
 end
 
+local end_run
+
+-- include: dag
+
+-- What the end of a run means to the DAG run whose node it is. 1 when a process must take it from here.
+local function node_ended(prefix, direct, run_id, state, now, requeue_at, key_ttl, output)
+  local node = redis.call('HMGET', prefix .. 'run:' .. run_id, 'd', 'di', 'it', 'a')
+  if not node[1] then return 0 end
+  local engine = dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run)
+  local fine, more = pcall(engine.ended, node[1], node[2], node[3], state, output or '', node[4])
+  if fine then return more end
+  -- The run has ended all the same; a sweep of the DAG run finds out what its end means.
+  redis.log(redis.LOG_WARNING, 'backbeat: ' .. node[1] .. ': ' .. tostring(more))
+  redis.call('ZADD', prefix .. 'dags', 'XX', now, node[1])
+  return 1
+end
+
+-- Whoever works on a run is told to stop; a DAG run is stopped by a keeper.
+local function ask_to_stop(prefix, run_id, reason, now)
+  redis.call('HSET', prefix .. 'run:' .. run_id, 'cancel', reason)
+  redis.call('ZADD', prefix .. 'dags', 'XX', now, run_id)
+end
+
 -- A terminal state: told once, then the run leaves Redis. A caller's idempotency key is kept for a stated time.
-local function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra)
+-- `output` is the text that children of a node need. Returns 1 when a process must look after the DAG run.
+function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra, output)
   local key = prefix .. 'run:' .. run_id
-  local run = redis.call('HMGET', key, 'j', 'ky')
+  local run = redis.call('HMGET', key, 'j', 'ky', 'd')
   extra[#extra + 1] = 'state'
   extra[#extra + 1] = state
   tell(prefix, 'finished', run_id, now, extra)
   if run[2] then redis.call('SET', prefix .. 'done:' .. run_id, state, 'PX', key_ttl) end
+  local more = run[3] and node_ended(prefix, direct, run_id, state, now, requeue_at, key_ttl, output) or 0
   redis.call('DEL', key)
   redis.call('ZREM', prefix .. 'timers', run_id)
   if run[1] then free_busy(prefix, direct, run[1], run_id, requeue_at) end
+  return more
 end

@@ -28,7 +28,7 @@ local function replace(job, holder_id)
   redis.call('DEL', prefix .. 'line:' .. job)
   waiting[#waiting + 1] = redis.call('HGET', prefix .. 'run:' .. holder_id, 's') ~= 'running' and holder_id or nil
   for _, id in ipairs(waiting) do end_run(prefix, direct, id, 'cancelled', now, requeue_at, 1, {'reason', 'replaced'}) end
-  if redis.call('HGET', prefix .. 'busy', job) then redis.call('HSET', prefix .. 'run:' .. holder_id, 'cancel', 'replaced') end
+  if redis.call('HGET', prefix .. 'busy', job) then ask_to_stop(prefix, holder_id, 'replaced', now) end
 end
 
 -- Whether the run may be queued at once, as far as the job's earlier runs are concerned.

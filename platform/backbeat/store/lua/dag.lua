@@ -1,0 +1,313 @@
+-- DAG runs: what one node's end means to the others. A part of common.lua, built only when a run is a node of a DAG run.
+-- Each call does a bounded number of steps; what is left waits in a list for the next call, so a huge graph never holds Redis.
+-- Keys of the DAG run D, behind the slot's prefix:
+--   dag:D      hash    v version, n nodes, left, bad, why, e (D as JSON text), nominal, j (DAG), paused, cancel
+--   dag.s:D    string  a byte a node: . pending, o left out by a choice, e ready but its items are unknown, q queued or running,
+--                      h succeeded but its choice is unknown; ended: s f t c k u x z (see CODES)
+--   dag.c:D    string  three u16 a node: parents that ended well, badly, skipped
+--   dag.k:D    hash    kind -> job, queue, template id, message       dag.a:D  hash  place -> attempts before a rerun
+--   dag.o:D    hash    place -> output                                dag.t:D  list  steps left over; dag.p:D those of a pause
+--   dag.l:D    set     what a process must find out: 'e:<place>' how many items, 'c:<place>' which case
+--   dag.m:D    hash    '<place>n' items, '<place>i' next, '<place>r' running, '<place>l' left, '<place>b' bad
+--   dag.i:<place>:D  string  a byte an item                           dag.v:<place>:D, dag.o:<place>:D  hash  item -> value, output
+-- graph:V is shared by all runs of one version: place -> record, '#roots', '#users', '#ok'. A record holds i id, k kind, n parents,
+-- r rule, c children, x arguments, and f arguments have references, o output is needed, h chooses, m mapped (p at once, y rest of x).
+local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run)
+  local BUDGET = 2000
+  local CODES = {succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c', skipped = 'k', upstream_failed = 'u', expired = 'x', quarantined = 'z'}
+  local STATES = {}
+  for state, code in pairs(CODES) do STATES[code] = state end
+  local engine, settle, launch = {}, nil, nil
+
+  local function open(id)
+    local h = redis.call('HMGET', prefix .. 'dag:' .. id, 'v', 'e', 'nominal', 'paused', 'cancel', 'j', 'n')
+    if not h[1] then return nil end
+    local d = {id = id, json = h[2], nominal = h[3], paused = h[4], cancel = h[5], name = h[6], n = tonumber(h[7])}
+    d.graph = prefix .. 'graph:' .. h[1]
+    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a'}) do d[letter] = prefix .. 'dag.' .. letter .. ':' .. id end
+    d.key, d.budget, d.queue, d.first, d.settled, d.bad = prefix .. 'dag:' .. id, BUDGET, {}, 1, 0, 0
+    d.records, d.kinds = {}, {}
+    return d
+  end
+
+  local function get(d, place) return redis.call('GETRANGE', d.s, place, place) end
+  local function set(d, place, code) redis.call('SETRANGE', d.s, place, code) end
+  local function later(d, step) d.queue[#d.queue + 1] = step end
+
+  local function record(d, place)
+    local r = d.records[place]
+    if not r then
+      r = cjson.decode(redis.call('HGET', d.graph, place))
+      d.records[place] = r
+    end
+    return r
+  end
+
+  local function kind(d, number)
+    local k = d.kinds[number]
+    if not k then
+      k = cjson.decode(redis.call('HGET', d.k, number))
+      d.kinds[number] = k
+    end
+    return k
+  end
+
+  -- A run for a node, or for one item of a mapped node. One that exists is left as it is.
+  local function create(d, place, r, item)
+    d.budget = d.budget - 4
+    local label = item and r.i .. '[' .. item .. ']' or r.i
+    local run_id = d.id .. '/' .. label
+    local key = prefix .. 'run:' .. run_id
+    if redis.call('EXISTS', key) == 1 then return end
+    local k, arguments = kind(d, r.k), r.x
+    if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
+    local before = redis.call('HGET', d.a, item and place .. ':' .. item or place) or '0'
+    redis.call('HSET', key, 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place)
+    if item then redis.call('HSET', key, 'it', item) end
+    if r.f then redis.call('HSET', key, 'rf', '1') end
+    if r.o then redis.call('HSET', key, 'ko', '1') end
+    local name = string.gsub(d.json .. '/' .. label, '%%', '%%%%')
+    queue_run(prefix, direct, run_id, (string.gsub(k.m, '~run~', name)), requeue_at)
+  end
+
+  -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
+  local function tell_node(d, r, code, extra)
+    local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, 'state', STATES[code]}
+    for i = 1, #extra do fields[#fields + 1] = extra[i] end
+    redis.call('XADD', prefix .. 'events', '*', unpack(fields))
+  end
+
+  -- A node has ended: count it, and let its children know in a step of their own.
+  settle = function(d, place, code)
+    set(d, place, code)
+    d.settled, d.budget = d.settled + 1, d.budget - 2
+    if code ~= 's' and code ~= 'k' then
+      d.bad = d.bad + 1
+      if code ~= 'u' then redis.call('HSETNX', d.key, 'why', record(d, place).i .. ' ' .. STATES[code]) end
+    end
+    later(d, 'p:' .. place .. ':0')
+  end
+
+  local function settle_unrun(d, place, code)
+    tell_node(d, record(d, place), code, {'reason', code == 'c' and d.cancel or 'upstream'})
+    settle(d, place, code)
+  end
+
+  local function end_map(d, place, items, bad)
+    local code = bad == 0 and 's' or d.cancel and 'c' or 'f'
+    local reason = bad > 0 and bad .. ' of ' .. items .. ' items ended badly' or items .. ' items'
+    tell_node(d, record(d, place), code, {'reason', reason})
+    settle(d, place, code)
+  end
+
+  -- As many items of a mapped node as may run at once.
+  local function spawn(d, place)
+    local r = record(d, place)
+    local m = redis.call('HMGET', d.m, place .. 'n', place .. 'i', place .. 'r')
+    local count, first, running = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
+    local item = first
+    while item < count and (not r.p or running < r.p) do
+      if d.paused then
+        redis.call('RPUSH', d.p, 'm:' .. place)
+        break
+      elseif d.budget <= 0 then
+        later(d, 'm:' .. place)
+        break
+      end
+      create(d, place, r, item)
+      item, running = item + 1, running + 1
+    end
+    if item > first then redis.call('HSET', d.m, place .. 'i', item, place .. 'r', running) end
+  end
+
+  -- The parents allow it: run, unless the DAG run is being cancelled or held.
+  launch = function(d, place)
+    if d.cancel then return settle_unrun(d, place, 'c') end
+    if d.paused then return redis.call('RPUSH', d.p, 'r:' .. place) end
+    local r = record(d, place)
+    if r.m then
+      set(d, place, 'e')
+      redis.call('SADD', d.l, 'e:' .. place)
+    else
+      set(d, place, 'q')
+      create(d, place, r, nil)
+    end
+  end
+
+  local RULES = {
+    all_success = function(good, bad, skipped) return bad > 0 and 'u' or skipped > 0 and 'k' or 'run' end,
+    all_done = function() return 'run' end,
+    any_failed = function(good, bad) return bad > 0 and 'run' or 'k' end,
+    none_failed = function(good, bad) return bad > 0 and 'u' or 'run' end,
+    any_success = function(good, bad) return good > 0 and 'run' or bad > 0 and 'u' or 'k' end,
+  }
+
+  local function decide(d, place, r, good, bad, skipped)
+    local code = get(d, place)
+    if code ~= '.' and code ~= 'o' then return end
+    local early = (r.r == 'any_failed' and bad > 0) or (r.r == 'any_success' and good > 0)
+    if not early and good + bad + skipped < r.n then return end
+    local verdict = code == 'o' and 'k' or RULES[r.r](good, bad, skipped)
+    if verdict == 'run' then launch(d, place) else settle_unrun(d, place, verdict) end
+  end
+
+  local function propagate(d, place, from)
+    local children, code = record(d, place).c, get(d, place)
+    local side = code == 's' and 0 or code == 'k' and 2 or 1
+    for index = from + 1, #children do
+      if d.budget <= 0 then return later(d, 'p:' .. place .. ':' .. index - 1) end
+      d.budget = d.budget - 1
+      local child = children[index]
+      local at = 3 * child
+      redis.call('BITFIELD', d.c, 'INCRBY', 'u16', '#' .. at + side, 1)
+      local sums = redis.call('BITFIELD', d.c, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2)
+      decide(d, child, record(d, child), sums[1], sums[2], sums[3])
+    end
+  end
+
+  local function stop(d, label)
+    d.budget = d.budget - 4
+    local run_id = d.id .. '/' .. label
+    local state = redis.call('HGET', prefix .. 'run:' .. run_id, 's')
+    if state == 'running' then
+      redis.call('HSET', prefix .. 'run:' .. run_id, 'cancel', d.cancel or 'cancelled')
+    elseif state then
+      end_run(prefix, direct, run_id, 'cancelled', now, requeue_at, key_ttl, {'reason', d.cancel or 'cancelled'})
+    end
+  end
+
+  local STEPS = {
+    p = function(d, place, rest) propagate(d, place, rest) end,
+    r = function(d, place) if get(d, place) == '.' then launch(d, place) end end,
+    m = function(d, place) if get(d, place) == 'q' then spawn(d, place) end end,
+    x = function(d, place, item) stop(d, item and record(d, place).i .. '[' .. item .. ']' or record(d, place).i) end,
+    n = function(d, place, item) create(d, place, record(d, place), item) end,
+  }
+
+  local function step(d, text)
+    local letter, place, rest = string.match(text, '^(%a):(%d+):?(%d*)$')
+    STEPS[letter](d, tonumber(place), tonumber(rest))
+  end
+
+  -- How many nodes are in which state, as JSON.
+  local function summary(d)
+    local states, parts = redis.call('GET', d.s), {}
+    for code, state in pairs(STATES) do
+      local _, count = string.gsub(states, code, '')
+      if count > 0 then parts[#parts + 1] = '"' .. state .. '":' .. count end
+    end
+    return '{"summary":{' .. table.concat(parts, ',') .. '}}'
+  end
+
+  local function expire(d)
+    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a'}) do redis.call('PEXPIRE', d[letter], key_ttl) end
+    redis.call('PEXPIRE', d.key, key_ttl)
+    for _, field in ipairs(redis.call('HKEYS', d.m)) do
+      local place = string.match(field, '^(%d+)n$')
+      if place then
+        for _, letter in ipairs({'i', 'v', 'o'}) do redis.call('PEXPIRE', prefix .. 'dag.' .. letter .. ':' .. place .. ':' .. d.id, key_ttl) end
+      end
+    end
+    if redis.call('HINCRBY', d.graph, '#users', -1) <= 0 then redis.call('PEXPIRE', d.graph, key_ttl * 2) end
+  end
+
+  -- The next DAG run that waited for its turn.
+  local function next_in_line(name)
+    while true do
+      local next_id = redis.call('LPOP', prefix .. 'dag.line:' .. name)
+      if not next_id then return end
+      local message = redis.call('HGET', prefix .. 'run:' .. next_id, 'm')
+      if message then
+        redis.call('HDEL', prefix .. 'run:' .. next_id, 'm')
+        return queue_run(prefix, direct, next_id, message, requeue_at)
+      end
+    end
+  end
+
+  -- The last node has ended: so has the DAG run. Its keys stay for a rerun, for a stated time.
+  local function finish(d)
+    if redis.call('ZREM', prefix .. 'dags', d.id) == 0 then return end
+    local h = redis.call('HMGET', d.key, 'bad', 'why')
+    local state, reason = 'succeeded', ''
+    if d.cancel then
+      state, reason = d.cancel == 'timed_out' and 'timed_out' or 'cancelled', d.cancel
+    elseif tonumber(h[1]) > 0 then
+      state, reason = 'failed', h[1] .. ' of ' .. d.n .. ' nodes did not end well; first: ' .. (h[2] or '')
+    end
+    redis.call('XADD', prefix .. 'events', '*', 'k', 'dag_finished', 'r', d.id, 't', now, 'state', state, 'reason', reason, 'outcome', summary(d))
+    end_run(prefix, direct, d.id, state, now, requeue_at, key_ttl, reason ~= '' and {'reason', reason} or {})
+    expire(d)
+    redis.call('SREM', prefix .. 'dag.active:' .. d.name, d.id)
+    next_in_line(d.name)
+  end
+
+  -- Do what there is to do, within the budget; 1 when a process must take it from here.
+  local function drain(d)
+    while d.budget > 0 do
+      local text = d.queue[d.first] or redis.call('LPOP', d.t)
+      if not text then break end
+      if d.queue[d.first] then d.first = d.first + 1 end
+      step(d, text)
+    end
+    for index = d.first, #d.queue do redis.call('RPUSH', d.t, d.queue[index]) end
+    if d.bad > 0 then redis.call('HINCRBY', d.key, 'bad', d.bad) end
+    if d.settled > 0 and redis.call('HINCRBY', d.key, 'left', -d.settled) <= 0 then
+      finish(d)
+      return 0
+    end
+    if redis.call('LLEN', d.t) == 0 and redis.call('SCARD', d.l) == 0 then return 0 end
+    redis.call('ZADD', prefix .. 'dags', 'XX', now, d.id)
+    return 1
+  end
+
+  local function item_ended(d, place, item, code, output)
+    local key = prefix .. 'dag.i:' .. place .. ':' .. d.id
+    if redis.call('GETRANGE', key, item, item) ~= '.' then return end
+    redis.call('SETRANGE', key, item, code)
+    if output ~= '' then redis.call('HSET', prefix .. 'dag.o:' .. place .. ':' .. d.id, item, output) end
+    redis.call('HINCRBY', d.m, place .. 'r', -1)
+    local bad = redis.call('HINCRBY', d.m, place .. 'b', code == 's' and 0 or 1)
+    local left = redis.call('HINCRBY', d.m, place .. 'l', -1)
+    if left == 0 then end_map(d, place, redis.call('HGET', d.m, place .. 'n'), bad) else spawn(d, place) end
+  end
+
+  local function single_ended(d, place, code, output)
+    -- The state first: should anything below fail, a sweep can make the rest of it.
+    set(d, place, code)
+    if output ~= '' then redis.call('HSET', d.o, place, output) end
+    if code == 's' and record(d, place).h then
+      set(d, place, 'h')
+      redis.call('SADD', d.l, 'c:' .. place)
+    else
+      settle(d, place, code)
+    end
+  end
+
+  -- Released from quarantine by hand, after the others went on without it: its output is kept for a rerun.
+  local function late_success(d, place, output)
+    if output ~= '' then redis.call('HSET', d.o, place, output) end
+    set(d, place, 's')
+    redis.call('HINCRBY', d.key, 'bad', -1)
+  end
+
+  -- A node's run has ended. 1 when a process must take it from here.
+  function engine.ended(id, place, item, state, output, attempts)
+    local d = open(id)
+    if not d then return 0 end
+    place, item = tonumber(place), tonumber(item)
+    local code, before = CODES[state] or 'f', get(d, place)
+    if attempts ~= '1' then redis.call('HSET', d.a, item and place .. ':' .. item or place, attempts or '0') end
+    if before == 'q' and item then
+      item_ended(d, place, item, code, output)
+    elseif before == 'q' then
+      single_ended(d, place, code, output)
+    elseif before == 'z' and code == 's' then
+      late_success(d, place, output)
+    end
+    return drain(d)
+  end
+
+  engine.open, engine.get, engine.set, engine.drain, engine.later = open, get, set, drain, later
+  engine.settle, engine.settle_unrun, engine.tell_node, engine.end_map, engine.record = settle, settle_unrun, tell_node, end_map, record
+  return engine
+end
