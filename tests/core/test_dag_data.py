@@ -17,7 +17,7 @@ from backbeat.core.dag_data import decode, encode, from_data, to_data
 from backbeat.core.dag_files import from_wfformat, read
 from backbeat.core.job import Misfire, Overlap, Schedule
 from backbeat.core.retry import Retry
-from backbeat.core.when import Cron, Every, Once
+from backbeat.core.when import Cron, Every, Once, Solar
 from backbeat.errors import GraphError
 from tests.core.graphs import ABSENT, RECORDED, dags, load, measures, of
 
@@ -45,6 +45,7 @@ FULL = Dag(
         Schedule(Cron("0 4 * * *", "Europe/Berlin", fold="both"), key="early", kwargs={"limit": 3}, jitter=30.0),
         Schedule(Cron("0 0 2 * * ?", dialect="quartz", days="both"), key="quartz"),
         Schedule(Every("5m", datetime(2026, 1, 1, tzinfo=UTC)), enabled=False),
+        Schedule(Solar("sunset", 52.5, 13.4), key="evening"),
         Schedule(Once(datetime(2026, 12, 24, 18, tzinfo=UTC)), start=1_700_000_000_000),
     ),
     retry=Retry(1),
@@ -127,7 +128,7 @@ def test_every_mistake_in_a_file_is_told_with_its_place() -> None:
     assert told[2] == "node 3: expected 'id' to be a name; got None."
     assert told[3].startswith("node d: expected a duration")
     assert "Did you mean 'cron'?" in told[4]
-    assert "expected one of 'cron', 'every', 'once'; got tz" in told[5]
+    assert "expected one of 'cron', 'every', 'once', 'when'; got tz" in told[5]
 
 
 def test_references_are_resolved_and_nodes_without_output_stand_as_none() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import crc32
+from functools import lru_cache
 from typing import NewType
 
 from backbeat.core.when import iso
@@ -19,7 +20,11 @@ _OWNER_ENDS = re.compile(r"[@:#/]")
 
 def occurrence_id(schedule_id: str, nominal_ms: int) -> RunId:
     """The id of the one run of an occurrence: `reports.daily@2026-11-23T02:00:00Z`."""
-    return RunId(f"{schedule_id}@{iso(nominal_ms)}")
+    return RunId(f"{schedule_id}@{_moment(nominal_ms)}")
+
+
+_moment = lru_cache(maxsize=4096)(iso)
+"""Many schedules fall on the same moments."""
 
 
 def submitted_id(job: str, key: str) -> RunId:
@@ -40,7 +45,9 @@ def slot_of(identity: str, slots: int) -> int:
 class SlotKeys:
     """The Redis keys of one slot. Types and lifetimes stand in docs/reference/redis-keys.md."""
 
-    __slots__ = ("busy", "due", "entries", "events", "jobs", "lease", "outbox", "parked", "prefix", "slot", "templates", "timers")
+    __slots__ = (
+        "busy", "dags", "due", "entries", "events", "jobs", "lease", "outbox", "parked", "prefix", "slot", "templates", "timers",
+    )  # fmt: skip
 
     def __init__(self, prefix: str, slot: int) -> None:
         self.slot = slot
@@ -52,6 +59,7 @@ class SlotKeys:
         self.lease = tag + "lease"
         self.timers = tag + "timers"
         self.busy = tag + "busy"
+        self.dags = tag + "dags"
         self.parked = tag + "parked"
         self.events = tag + "events"
         self.outbox = tag + "outbox"
@@ -59,3 +67,8 @@ class SlotKeys:
     def run(self, run_id: str) -> str:
         """The hash that holds one unfinished run."""
         return f"{self.prefix}run:{run_id}"
+
+    def dag(self, run_id: str, letter: str = "", place: int | None = None) -> str:
+        """A key of a DAG run, or of one mapped node of it; lua/dag.lua says which letter holds what."""
+        kind = f"dag.{letter}" if letter else "dag"
+        return f"{self.prefix}{kind}:{run_id}" if place is None else f"{self.prefix}{kind}:{place}:{run_id}"

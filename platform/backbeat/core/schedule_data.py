@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from backbeat.core.duration import seconds
 from backbeat.core.job import Schedule
 from backbeat.core.retry import Retry
-from backbeat.core.when import Cron, Every, Once, When, iso, to_ms
+from backbeat.core.when import Cron, Every, Once, When, from_text, iso, to_ms, to_text
 from backbeat.errors import BadSchedule, DefinitionError, UnknownOption, nearest
 
 _PLAIN = ("key", "enabled", "max_runs", "jitter", "calendar")
 _CRON = tuple(item.name for item in fields(Cron) if item.init and item.name != "expr")
-_KEYS = ("cron", "every", "once", "anchor", *_CRON, "args", "kwargs", "start", "end", *_PLAIN)
+_KEYS = ("cron", "every", "once", "when", "anchor", *_CRON, "args", "kwargs", "start", "end", *_PLAIN)
 _DEFAULTS = {item.name: item.default for item in fields(Schedule)}
 _NO_RETRY = Retry()
 _RETRY_KEYS = [item.name for item in fields(Retry)]
@@ -94,7 +94,7 @@ def _when_data(when: When) -> dict[str, Any]:
         return {"cron": when.expr, "tz": when.tz} | dialect | extra
     if isinstance(when, Every):
         return {"every": when.interval} | ({"anchor": when.anchor.isoformat()} if when.anchor else {})
-    return {"once": when.at.isoformat()}
+    return {"once": when.at.isoformat()} if isinstance(when, Once) else {"when": to_text(when)}
 
 
 def _when(data: Mapping[str, Any]) -> When:
@@ -104,7 +104,9 @@ def _when(data: Mapping[str, Any]) -> When:
         return Every(data["every"], _moment(data["anchor"]) if data.get("anchor") else None)
     if "once" in data:
         return Once(_moment(data["once"]))
-    raise BadSchedule("schedule", f"expected one of 'cron', 'every', 'once'; got {', '.join(data) or 'nothing'}.")
+    if "when" in data:
+        return from_text(data["when"])
+    raise BadSchedule("schedule", f"expected one of 'cron', 'every', 'once', 'when'; got {', '.join(data) or 'nothing'}.")
 
 
 def _moment(text: Any) -> datetime:

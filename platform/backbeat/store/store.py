@@ -7,6 +7,7 @@ from functools import cache, cached_property
 
 from backbeat.conf import Settings, same_server, settings
 from backbeat.store.connect import connect
+from backbeat.store.dag_ledger import DagLedger
 from backbeat.store.index import ScheduleIndex
 from backbeat.store.ledger import Ledger
 from backbeat.store.slots import Slots
@@ -27,6 +28,11 @@ class Store:
     def ledger(self) -> Ledger:
         """What is being done."""
         return Ledger(self.slots)
+
+    @cached_property
+    def dags(self) -> DagLedger:
+        """What is being done by graphs."""
+        return DagLedger(self.slots)
 
 
 def open_store(conf: Settings | None = None) -> Store:

@@ -11,6 +11,7 @@ elseif state ~= 'queued' then
   return {state, now}
 end
 
+open_run(KEYS[1])
 local deadline = redis.call('HGET', KEYS[1], 'dl')
 if deadline and now > tonumber(deadline) then
   end_run(ARGV[1], ARGV[7], ARGV[2], 'expired', now, now + ARGV[8], ARGV[9], {'reason', 'expired'})

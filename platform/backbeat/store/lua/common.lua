@@ -21,8 +21,20 @@ local function hand_over(prefix, direct, queue, message)
   end
 end
 
+-- A run that was only fired keeps its facts in one packed field, because most of the work of firing is writing them.
+-- Whoever touches it next opens it.
+local function open_run(key)
+  local packed = redis.call('HGET', key, 'p')
+  if not packed then return end
+  local fields = {}
+  for part in string.gmatch(packed, '[^\31]+') do fields[#fields + 1] = part end
+  redis.call('HSET', key, unpack(fields))
+  redis.call('HDEL', key, 'p')
+end
+
 local function queue_run(prefix, direct, run_id, message, requeue_at)
   local key = prefix .. 'run:' .. run_id
+  open_run(key)
   redis.call('HSET', key, 's', 'queued')
   redis.call('ZADD', prefix .. 'timers', requeue_at, run_id)
   hand_over(prefix, direct, redis.call('HGET', key, 'q'), message)

@@ -12,6 +12,12 @@
 --   dag.i:<place>:D  string  a byte an item                           dag.v:<place>:D, dag.o:<place>:D  hash  item -> value, output
 -- graph:V is shared by all runs of one version: place -> record, '#roots', '#users', '#ok'. A record holds i id, k kind, n parents,
 -- r rule, c children, x arguments, and f arguments have references, o output is needed, h chooses, m mapped (p at once, y rest of x).
+
+-- A hash from a flat list, in pieces that unpack can take.
+local function hset_all(key, list)
+  for from = 1, #list, 1000 do redis.call('HSET', key, unpack(list, from, math.min(from + 999, #list))) end
+end
+
 local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run)
   local BUDGET = 2000
   local CODES = {succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c', skipped = 'k', upstream_failed = 'u', expired = 'x', quarantined = 'z'}
@@ -59,7 +65,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local run_id = d.id .. '/' .. label
     local key = prefix .. 'run:' .. run_id
     if redis.call('EXISTS', key) == 1 then return end
-    local k, arguments = kind(d, r.k), r.x
+    local k, arguments = kind(d, r.k), r.x or '[[],\t{}]'
     if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
     local before = redis.call('HGET', d.a, item and place .. ':' .. item or place) or '0'
     redis.call('HSET', key, 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place)

@@ -1,7 +1,8 @@
 -- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, message, ... | returns: {now, leads, fired, refused, omitted, duplicate}
 -- Advance entries and turn their occurrences into runs, all or nothing for each entry.
 -- batch: JSON list of {id, score seen, next score, runs, omissions};
---   run: {run id, fields of the run, overlap policy, number of its message}; omission: {reason, from, to, count}.
+--   run: {run id, job, nominal, queue, packed fields, overlap policy, number of its message};
+--   omission: {reason, from, to, count}.
 -- Messages come as arguments of their own: reading them as JSON would cost more than all the rest.
 -- An entry whose score is no longer the one that was read is refused: somebody edited it or a later leader advanced it.
 -- include: common
@@ -17,8 +18,8 @@ local function omit(id, reason, from, to, count)
 end
 
 -- The new run waits behind the one that holds the job's slot.
-local function stand_in_line(run_id, fields, job, message)
-  redis.call('HSET', prefix .. 'run:' .. run_id, 's', 'pending', 'c', now, 'm', message, unpack(fields))
+local function stand_in_line(run_id, job, packed, message)
+  redis.call('HSET', prefix .. 'run:' .. run_id, 's', 'pending', 'c', now, 'm', message, 'p', packed)
   redis.call('RPUSH', prefix .. 'line:' .. job, run_id)
 end
 
@@ -32,8 +33,7 @@ local function replace(job, holder_id)
 end
 
 -- Whether the run may be queued at once, as far as the job's earlier runs are concerned.
-local function has_room(id, run_id, fields, overlap, message)
-  local job = fields[2]
+local function has_room(id, run_id, job, nominal, packed, overlap, message)
   local holder_id = redis.call('HGET', prefix .. 'busy', job)
   if holder_id and overlap == 'replace' then
     replace(job, holder_id)
@@ -44,40 +44,42 @@ local function has_room(id, run_id, fields, overlap, message)
     return true
   end
   if overlap == 'skip' then
-    omit(id, 'overlap', fields[4], fields[4], 1)
+    omit(id, 'overlap', nominal, nominal, 1)
   else
-    stand_in_line(run_id, fields, job, message)
+    stand_in_line(run_id, job, packed, message)
     fired = fired + 1
   end
   return false
 end
 
-local function fire(id, run)
-  local run_id, fields, overlap, message = run[1], run[2], run[3], ARGV[6 + run[4]]
-  local key = prefix .. 'run:' .. run_id
+local function fire(id, run_id, job, nominal, queue, packed, overlap, number)
+  local key, message = prefix .. 'run:' .. run_id, ARGV[6 + number]
   if redis.call('EXISTS', key) == 1 then
     duplicate = duplicate + 1
     return
   end
-  if overlap ~= 'allow' and not has_room(id, run_id, fields, overlap, message) then return end
-  redis.call('HSET', key, 's', 'queued', 'c', now, unpack(fields))
+  if overlap ~= 'allow' and not has_room(id, run_id, job, nominal, packed, overlap, message) then return end
+  redis.call('HSET', key, 's', 'queued', 'c', now, 'p', packed)
   timers[#timers + 1] = requeue_at
   timers[#timers + 1] = run_id
-  local queue = queues[fields[6]] or {}
-  queues[fields[6]] = queue
-  queue[#queue + 1] = message
+  local line = queues[queue] or {}
+  queues[queue] = line
+  line[#line + 1] = message
   fired = fired + 1
 end
 
-for _, entry in ipairs(cjson.decode(ARGV[6])) do
+local batch, ids = cjson.decode(ARGV[6]), {}
+for i, entry in ipairs(batch) do ids[i] = entry[1] end
+local places = redis.call('ZMSCORE', KEYS[2], unpack(ids))
+for i, entry in ipairs(batch) do
   local id, seen, next_score, runs, omissions = entry[1], entry[2], entry[3], entry[4], entry[5]
-  if redis.call('ZSCORE', KEYS[2], id) ~= seen then
+  if places[i] ~= seen then
     refused = refused + 1
   else
     scores[#scores + 1] = next_score
     scores[#scores + 1] = id
     for _, o in ipairs(omissions) do omit(id, o[1], o[2], o[3], o[4]) end
-    for _, run in ipairs(runs) do fire(id, run) end
+    for _, run in ipairs(runs) do fire(id, unpack(run)) end
   end
 end
 

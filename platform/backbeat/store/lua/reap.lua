@@ -41,6 +41,7 @@ for i = 1, #found, 2 do
     score = tostring(now)
   end
   if wanted then
+    open_run(key)
     local run = redis.call('HGETALL', key)
     table.insert(run, 1, redis.call('ZSCORE', KEYS[1], run_id))
     table.insert(run, 1, run_id)

@@ -1,0 +1,148 @@
+"""A DAG as the ledger keeps it: one short record a node, and one letter for each node's state.
+
+The records are shared by all runs of a version; what depends on the run (queues, messages) is kept by `kind` instead.
+lua/dag.lua reads both; tests compare its table of letters with this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+from backbeat.core.dag import Dag, Node, Ref, laters
+from backbeat.core.dag_data import encode
+from backbeat.core.dag_state import End, end_of
+from backbeat.core.message import arguments_of, dumps
+from backbeat.core.plan import Plan
+from backbeat.core.retry import Retry
+from backbeat.core.state import RunState
+
+PENDING, LEFT_OUT, EXPANDING, QUEUED, CHOOSING = ".", "o", "e", "q", "h"
+CODES = {
+    RunState.SUCCEEDED: "s", RunState.FAILED: "f", RunState.TIMED_OUT: "t", RunState.CANCELLED: "c", RunState.SKIPPED: "k",
+    RunState.UPSTREAM_FAILED: "u", RunState.EXPIRED: "x", RunState.QUARANTINED: "z",
+}  # fmt: skip
+_OF_CODE = {code: state for state, code in CODES.items()} | {
+    PENDING: RunState.PENDING, LEFT_OUT: RunState.PENDING, EXPANDING: RunState.PENDING, QUEUED: RunState.QUEUED,
+    CHOOSING: RunState.RUNNING,
+}  # fmt: skip
+_SIDES = {End.GOOD: 0, End.BAD: 1, End.SKIPPED: 2}
+_SIDE_OF = {code: _SIDES[end_of(state)] for state, code in CODES.items()}
+
+
+def states_of(codes: str) -> list[RunState]:
+    """The states of all nodes, by place."""
+    return [_OF_CODE[code] for code in codes]
+
+
+def ended(code: str) -> bool:
+    """Whether a node with this letter is done with."""
+    return code in _SIDE_OF
+
+
+def ended_badly(code: str) -> bool:
+    """Whether its children count it as a failure."""
+    return _SIDE_OF.get(code) == _SIDES[End.BAD]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the messages of some nodes have in common: their job, and what the DAG changes about it."""
+
+    job: str
+    pool: str | None = None
+    priority: int | None = None
+    retry: Retry | None = None
+    timeout: float | None = None
+    urgent: bool = False
+
+
+class Wire:
+    """The records of one DAG and the kinds that they point at."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.dag: Dag = plan.dag
+
+    @cached_property
+    def _kind_of(self) -> tuple[list[Kind], list[int]]:
+        urgent = frozenset(self.plan.critical_path) if self.dag.urgent_path else frozenset()
+        found: dict[Kind, int] = {}
+        numbers = []
+        for node in self.dag.nodes:
+            kind = Kind(node.job, node.pool, node.priority, node.retry, node.timeout, node.id in urgent)
+            numbers.append(found.setdefault(kind, len(found)))
+        return list(found), numbers
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds, in the order of their numbers."""
+        return self._kind_of[0]
+
+    @cached_property
+    def version(self) -> str:
+        """The DAG's version, and whether its critical path is urgent, which changes the kinds."""
+        return self.dag.version + ("u" if self.dag.urgent_path else "")
+
+    def fields(self) -> Iterator[str]:
+        """Field after value of the hash that keeps the graph."""
+        yield from ("#roots", dumps([place for place, count in enumerate(self.dag.shape.in_degree) if not count]))
+        wanted = wanted_outputs(self.dag)
+        for place, node in enumerate(self.dag.nodes):
+            yield from (str(place), dumps(self._record(place, node, wanted)))
+
+    def _record(self, place: int, node: Node, wanted: frozenset[str]) -> dict[str, Any]:
+        shape = self.dag.shape
+        record: dict[str, Any] = {"i": node.id, "k": self._kind_of[1][place], "n": shape.in_degree[place], "r": str(node.rule)}
+        record["c"] = shape.children_of(place)
+        if node.args or node.kwargs:
+            record["x"] = arguments_of(encode(node.args), encode(node.kwargs))
+            if next(laters((node.args, node.kwargs)), None) is not None:
+                record["f"] = 1
+        if node.id in wanted:
+            record["o"] = 1
+        if node.cases is not None:
+            record["h"] = 1
+        if node.over is not None:
+            # The item's value is put before what is here: it is the first argument.
+            record |= {"m": 1, "y": arguments_of([], encode(node.kwargs))[2:]}
+        if node.max_parallel is not None:
+            record["p"] = node.max_parallel
+        return record
+
+
+def wanted_outputs(dag: Dag) -> frozenset[str]:
+    """The nodes whose output somebody needs: another node's arguments, or the node's own choice."""
+    wanted = {node.id for node in dag.nodes if node.cases is not None}
+    for node in dag.nodes:
+        if node.args or node.kwargs or node.over is not None:
+            values = chain(node.args, node.kwargs.values(), (node.over,))
+            wanted.update(later.node for value in values for later in laters(value) if isinstance(later, Ref))
+    return frozenset(wanted)
+
+
+def counters(dag: Dag, codes: Sequence[str]) -> bytes:
+    """For every node the number of its parents that ended well, badly and skipped, as the ledger keeps them."""
+    shape, sums = dag.shape, [0] * (3 * len(dag.nodes))
+    for place, code in enumerate(codes):
+        side = _SIDE_OF.get(code)
+        if side is not None:
+            for child in shape.children_of(place):
+                sums[3 * child + side] += 1
+    return b"".join(count.to_bytes(2, "big") for count in sums)
+
+
+def node_label(node: str, item: int | None = None) -> str:
+    """What stands behind the DAG run's id in a node's run id."""
+    return node if item is None else f"{node}[{item}]"
+
+
+def counts(codes: str) -> Mapping[RunState, int]:
+    """How many nodes are in which state."""
+    found = {_OF_CODE[code]: 0 for code in codes}
+    for code in set(codes):
+        found[_OF_CODE[code]] += codes.count(code)
+    return found
