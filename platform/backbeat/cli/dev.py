@@ -7,16 +7,20 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from honcho.environ import parse_procfile
 
 from backbeat.cli.stack import place as places
-from backbeat.cli.stack.guide import GRAPH, FirstRun, Guide
+from backbeat.cli.stack.guide import GRAPH, FirstRun, Guide, Manner
 from backbeat.cli.stack.output import Output
 from backbeat.cli.stack.place import Lock, Place
+from backbeat.cli.stack.reload import Reloader
 from backbeat.cli.stack.supervisor import Supervisor
 from backbeat.cli.stack.watchdog import Watchdog, end_strays
+from backbeat.store import health
+from backbeat.store.connect import connect
 
 _GRAPH_SECONDS = 300.0
 
@@ -31,9 +35,8 @@ def dev(quiet: bool, reset_password: bool, no_graph: bool) -> None:
     A second start goes on where the first stopped. REDIS_URL, BROKER_URL and DATABASE_URL take real services instead of
     the embedded ones.
     """
-    graph = [] if no_graph else ["--graph", GRAPH, "--wait", str(_GRAPH_SECONDS)]
-    options = ["--reset-password"] * reset_password + graph
-    sys.exit(_run(options, quiet=quiet, once=False, figures=False))
+    options = ["--reset-password"] * reset_password
+    sys.exit(_run(options, Manner(quiet=quiet, once=False, figures=False, graph=not no_graph, began=_began())))
 
 
 @click.command()
@@ -41,22 +44,27 @@ def dev(quiet: bool, reset_password: bool, no_graph: bool) -> None:
 @click.option("--figures", is_flag=True, help="Measure what the idle stack costs before it stops.")
 def demo(verbose: bool, figures: bool) -> None:
     """Start everything, run the example graph to its end, print the result, stop. Exit code 0 means green."""
-    options = ["--graph", GRAPH, "--wait", str(_GRAPH_SECONDS)]
-    sys.exit(_run(options, quiet=not verbose, once=True, figures=figures))
+    sys.exit(_run([], Manner(quiet=not verbose, once=True, figures=figures, graph=True, began=_began())))
 
 
-def _run(options: list[str], *, quiet: bool, once: bool, figures: bool) -> int:
+def _began() -> float:
     # make tells when it began, so that the installation counts as well.
-    began = float(os.environ.get("BACKBEAT_BEGAN") or time.time())
+    return float(os.environ.get("BACKBEAT_BEGAN") or time.time())
+
+
+def _run(options: list[str], manner: Manner) -> int:
     root = places.find_root(Path.cwd())
     lock = Lock(places.home_of(root, os.environ))
     place = places.prepare(root, os.environ)
+    if place.server is None:
+        with connect(place.env["REDIS_URL"]) as client:
+            health.require(client)
     watchdog = Watchdog(place.token)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Until the supervisor takes the signals over, they must still lead through our `finally`.
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        return _supervised(place, watchdog, options, began, (quiet, once, figures))
+        return _supervised(place, watchdog, options, manner)
     finally:
         end_strays(place.token)
         if place.server is not None:
@@ -65,24 +73,30 @@ def _run(options: list[str], *, quiet: bool, once: bool, figures: bool) -> int:
         del lock
 
 
-def _supervised(place: Place, watchdog: Watchdog, options: list[str], began: float, manner: tuple[bool, bool, bool]) -> int:
-    quiet, once, figures = manner
+def _supervised(place: Place, watchdog: Watchdog, options: list[str], manner: Manner) -> int:
     if place.server is not None:
         watchdog.watch(place.server.pid)
-    output = Output(place.home / "logs", quiet)
-    supervisor = Supervisor(output, watchdog)
+    supervisor = Supervisor(Output(place.home / "logs", manner.quiet), watchdog)
     for name, command in parse_procfile((place.root / "Procfile").read_text()).processes.items():
         supervisor.add(name, command, place.env, str(place.root))
-    for note in place.notes:
+    for note in [*place.notes, "preparing the database ..."]:
         click.echo(f"backbeat: {note}", err=True)
-    click.echo("backbeat: preparing the database ...", err=True)
-    first_run = FirstRun.start(place, watchdog, options)
+    graph = ["--graph", GRAPH, "--wait", str(_GRAPH_SECONDS)] if manner.graph else []
+    first_run = FirstRun.start(place, watchdog, [*options, *graph])
     prepared = first_run.expect("prepared")
     for failure in prepared["failures"]:
         click.echo(f"backbeat: {failure}", err=True)
-    guide = Guide(place, supervisor, first_run, prepared, began)
-    guide.once, guide.figures = once, figures
-    guide.start()
+    Guide(place, supervisor, first_run, _login(prepared), manner).start()
+    if not manner.once:
+        Reloader(place, supervisor).start()
     supervisor.loop()
     first_run.stop()
-    return int(supervisor.returncode or 0)
+    code = int(supervisor.returncode or 0)
+    # Ctrl-C is how `dev` is meant to end.
+    return 0 if code == 128 + signal.SIGINT and not manner.once else code
+
+
+def _login(prepared: dict[str, Any]) -> str:
+    password = prepared["password"]
+    known = "your password (a new one: backbeat dev --reset-password)"
+    return f"user {prepared['user']}, {f'one-time password {password}' if password else known}"

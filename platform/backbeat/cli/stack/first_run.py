@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import click

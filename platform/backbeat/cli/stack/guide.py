@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -78,22 +79,30 @@ class FirstRun:
         return "\n".join(text.splitlines()[-lines:])
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a start is meant: `once` ends with the first graph; `began` is epoch seconds."""
+
+    quiet: bool
+    once: bool
+    figures: bool
+    graph: bool
+    began: float
+
+
 class Guide(threading.Thread):
     """Speaks to the person while the supervisor runs the processes."""
 
-    def __init__(self, place: Place, supervisor: Supervisor, first_run: FirstRun, prepared: dict[str, Any], began: float) -> None:
+    def __init__(self, place: Place, supervisor: Supervisor, first_run: FirstRun, login: str, manner: Manner) -> None:
         super().__init__(name="guide", daemon=True)
-        self.place, self.supervisor, self.first_run, self.prepared = place, supervisor, first_run, prepared
-        self.began = began
-        self.once = False
-        self.figures = False
+        self.place, self.supervisor, self.first_run, self.login, self.manner = place, supervisor, first_run, login, manner
         self.ui_seconds: float | None = None
 
     def run(self) -> None:
         """Everything there is to say, in its order."""
         ui = threading.Thread(target=self._await_ui, daemon=True)
         ui.start()
-        if self.once:
+        if self.manner.once:
             # The graph is under way already; the page comes up meanwhile.
             ended = self._followed()
             ui.join(_UI_SECONDS)
@@ -101,7 +110,8 @@ class Guide(threading.Thread):
             return
         ui.join()
         self._welcome()
-        self._followed()
+        if self.manner.graph:
+            self._followed()
 
     def _await_ui(self) -> None:
         came = wait_for(self.place.ui_url, _UI_SECONDS, lambda: self.supervisor.returncode is not None)
@@ -109,20 +119,16 @@ class Guide(threading.Thread):
             if self.supervisor.returncode is None:
                 self._say(f"the web page did not answer within {_UI_SECONDS:g} s; its log ends with\n{self._log('web')}")
             return
-        self.ui_seconds = time.time() - self.began
-        if self.once:
+        self.ui_seconds = time.time() - self.manner.began
+        if self.manner.once:
             self._say(f"UI up after {self.ui_seconds:.1f} s: {self.place.ui_url}")
 
     def _welcome(self) -> None:
-        password = self.prepared["password"]
-        login = f"user {self.prepared['user']}, " + (
-            f"one-time password {password}" if password else "your password (new one: backbeat dev --reset-password)"
-        )
         up = f"up after {self.ui_seconds:.1f} s" if self.ui_seconds is not None else "not up yet"
         for line in (
             "",
-            f"  UI       {self.place.ui_url}  ({login}; {up})",
-            "  Add jobs jobs/hello.py - any module in jobs/ will do; then Ctrl-C and start again",
+            f"  UI       {self.place.ui_url}  ({self.login}; {up})",
+            "  Add jobs jobs/hello.py  (any module in jobs/ will do; saving takes effect)",
             f"  Flower   {self.place.flower_url}",
             "  Trouble? backbeat doctor",
             "",
@@ -139,7 +145,7 @@ class Guide(threading.Thread):
             elif fact["event"] == "progress":
                 self._say(f"graph {GRAPH}: {fact['done']} of {fact['total']} nodes done")
             elif fact["event"] == "ended":
-                self._say(f"graph {GRAPH} {fact['state']} after {time.time() - self.began:.1f} s")
+                self._say(f"graph {GRAPH} {fact['state']} after {time.time() - self.manner.began:.1f} s")
         if last["event"] == "broken" and self.supervisor.returncode is None:
             self._say(f"the first graph broke off:\n{self.first_run.log()}")
         return last
@@ -151,10 +157,12 @@ class Guide(threading.Thread):
             for line in ended["summary"]:
                 self._say(f"  {line}")
             self._say("")
-            self._say(f"{ended['state']}: first graph {time.time() - self.began:.1f} s after the start, {self._ui_words()}")
+            self._say(
+                f"{ended['state']}: first graph {time.time() - self.manner.began:.1f} s after the start, {self._ui_words()}"
+            )
         if not green:
             self._say(f"the worker's log ends with\n{self._log('worker')}")
-        elif self.figures:
+        elif self.manner.figures:
             self._say(f"idle: {self._idle()}")
         self.supervisor.stop(0 if green else 1)
 
@@ -163,7 +171,7 @@ class Guide(threading.Thread):
 
     def _idle(self) -> str:
         time.sleep(_SETTLE_SECONDS)
-        roots = list(self.supervisor.pids().values())
+        roots = [os.getpid()]
         if self.place.server is not None:
             roots.append(self.place.server.pid)
         cost = figures.measure(roots, _SAMPLE_SECONDS)

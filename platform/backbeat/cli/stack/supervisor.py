@@ -10,7 +10,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -73,6 +73,8 @@ class Supervisor(Manager):  # type: ignore[misc] # honcho has no types
         self._pauses: dict[str, float] = {}
         self._started: dict[str, float] = {}
         self._told = False
+        self._restarts: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._wanted: set[str] = set()
 
     def add(self, name: str, command: str, env: Mapping[str, str], cwd: str) -> None:
         """Add a process of the Procfile."""
@@ -88,9 +90,10 @@ class Supervisor(Manager):  # type: ignore[misc] # honcho has no types
             self.returncode = code
         self._stop_at = time.monotonic() if self._stop_at is None else self._stop_at - GRACE_SECONDS
 
-    def pids(self) -> dict[str, int]:
-        """The leaders of the process groups that run now."""
-        return {name: facts["pid"] for name, facts in self._processes.items() if _runs(facts)}
+    def restart(self, names: Iterable[str]) -> None:
+        """Start these processes again (`worker` means `worker2` too); may be called from any thread."""
+        wanted = tuple(names)
+        self._restarts.put([name for name in self._processes if name.rstrip("0123456789") in wanted])
 
     def loop(self) -> None:
         """Run until `stop`, or a signal, and until all processes have ended. Call it in the main thread."""
@@ -114,9 +117,18 @@ class Supervisor(Manager):  # type: ignore[misc] # honcho has no types
         if self._stop_at is not None:
             self._end_all(self._stop_at)
             return
+        self._ask_restarting()
         for name in [name for name, moment in self._again.items() if moment <= time.monotonic()]:
             del self._again[name]
             self._launch(name)
+
+    def _ask_restarting(self) -> None:
+        while not self._restarts.empty():
+            for name in self._restarts.get():
+                if _runs(self._processes[name]) and "pid" in self._processes[name]:
+                    self._wanted.add(name)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self._processes[name]["pid"], signal.SIGTERM)
 
     def _take(self, message: Message) -> None:
         if message.type == "line":
@@ -156,6 +168,10 @@ class Supervisor(Manager):  # type: ignore[misc] # honcho has no types
         self.watchdog.forget(-facts["pid"])
         self.watchdog.forget(facts["process"].pid)
         if self._stop_at is not None:
+            return
+        if name in self._wanted:
+            self._wanted.discard(name)
+            self._again[name] = time.monotonic()
             return
         steady = time.monotonic() - self._started[name] > _STEADY_SECONDS
         pause = _FIRST_PAUSE if steady else self._pauses.get(name, _FIRST_PAUSE)

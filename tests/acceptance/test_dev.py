@@ -1,0 +1,177 @@
+"""`backbeat dev` as a person uses it: starts by one command, obeys Ctrl-C, goes on where it stopped, leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+import pytest
+import redis
+
+from backbeat.cli.stack import ports
+from backbeat.runtime.embedded import EmbeddedServer
+from tests.support.eventually import eventually
+from tests.support.processes import OwnProcess
+from tests.support.servers import RedisServer
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are counted by /proc"),
+]
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Procfile", "manage.py", "celeryconfig.py", "jobs", "dags", "webadmin")
+NEW_JOB = """
+from backbeat import job
+
+@job("hello.world")
+def world() -> str:
+    return "hello"
+"""
+
+
+class Dev(OwnProcess):
+    """`backbeat dev` in a copy of this deployment, in a folder with a space in its name."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("BACKBEAT_", "REDIS_", "BROKER_", "DATABASE_"))
+        }
+        # The editable install of the checkout would else be found first.
+        env |= {"PYTHONPATH": str(root), "BACKBEAT_HOME": str(root / ".backbeat")}
+        super().__init__("dev", [sys.executable, "-m", "backbeat.cli", "dev", "--quiet", *options], root, env)
+        self.root = root
+
+    def members(self) -> list[int]:
+        """Every process that belongs to this deployment, the server included."""
+        mark = f"BACKBEAT_HOME={self.root / '.backbeat'}\0".encode()
+        return [int(place.parent.name) for place in Path("/proc").glob("[0-9]*/environ") if mark in _read(place)]
+
+    def said(self, pattern: str) -> re.Match[str]:
+        """What it printed."""
+        return eventually(lambda: re.search(pattern, self.logs(20_000)), within=60, every=0.1, message=self.logs)
+
+    @property
+    def ledger(self) -> EmbeddedServer:
+        """Its embedded server."""
+        return EmbeddedServer(self.root / ".backbeat" / "redis.sock", 0, started=False)
+
+    def names(self) -> set[str]:
+        """The jobs in its database."""
+        with sqlite3.connect(self.root / ".backbeat" / "db.sqlite3", timeout=20) as connection:
+            return {name for (name,) in connection.execute("select name from backbeat_job")}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def root(server_folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    root = server_folder / f"my {request.node.name[-12:]}"
+    root.mkdir()
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, root / part)
+    yield root
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def dev(root: Path) -> Iterator[Dev]:
+    started = Dev(root, "--no-graph")
+    started.start()
+    yield started
+    if started.alive:
+        started.stop(signal.SIGINT, within=40)
+    for pid in started.members():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_it_lets_a_person_in_with_the_printed_password(dev: Dev) -> None:
+    url, password = dev.said(r"UI +(\S+) +\(user admin, one-time password (\S+);").groups()
+    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar()))
+    form = browser.open(url).read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
+    assert token
+
+    fields = {"csrfmiddlewaretoken": token[1], "username": "admin", "password": password, "next": "/admin/"}
+    page = browser.open(f"{url}login/", urllib.parse.urlencode(fields).encode()).read().decode()
+
+    assert "Log out" in page
+    assert eventually(lambda: browser.open(dev.said(r"Flower +(\S+)")[1]).status == 200, within=20)
+
+
+def test_ctrl_c_stops_everything_and_a_second_start_goes_on(dev: Dev) -> None:
+    dev.said("Trouble\\? backbeat doctor")
+    with dev.ledger.client() as client:
+        client.set("kept", "yes")
+
+    assert dev.stop(signal.SIGINT, within=40) == 0
+    assert dev.members() == []
+
+    dev.start()
+    dev.said(r"user admin, your password \(a new one: backbeat dev --reset-password\)")
+    with dev.ledger.client() as client:
+        assert client.get("kept") == b"yes"
+
+
+def test_kill_9_leaves_nothing_for_long(dev: Dev) -> None:
+    dev.said("Trouble\\? backbeat doctor")
+    assert len(dev.members()) > 6
+
+    os.kill(dev.pid, signal.SIGKILL)
+
+    eventually(lambda: dev.members() == [], within=20, every=0.2)
+
+
+def test_a_saved_job_is_there_without_a_restart(dev: Dev) -> None:
+    dev.said("Trouble\\? backbeat doctor")
+
+    (dev.root / "jobs" / "hello.py").write_text(NEW_JOB)
+
+    eventually(lambda: "hello.world" in dev.names(), within=30, every=0.2, message=dev.logs)
+    dev.said("jobs/hello.py changed; syncing definitions")
+
+
+def test_a_taken_port_is_named_and_another_one_used(root: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind((ports.HOST, 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        dev = Dev(root, "--no-graph")
+        dev.env = {**(dev.env or {}), "BACKBEAT_WEB_PORT": str(taken)}
+        dev.start()
+
+        used = dev.said(rf"port {taken} is taken, so the web server uses (\d+); name another one with BACKBEAT_WEB_PORT")[1]
+
+        assert dev.said(rf"UI +http://127.0.0.1:{used}/admin/")
+        assert dev.stop(signal.SIGINT, within=40) == 0
+
+
+def test_a_server_that_evicts_is_refused_with_the_cure(root: Path, redis_server: RedisServer, redis_client: redis.Redis) -> None:
+    redis_client.config_set("maxmemory-policy", "allkeys-lru")
+    dev = Dev(root, "--no-graph")
+    dev.env = {**(dev.env or {}), "REDIS_URL": redis_server.url}
+
+    dev.start()
+
+    eventually(lambda: not dev.alive, within=20)
+    redis_client.config_set("maxmemory-policy", "noeviction")
+    assert dev.stop() == 2
+    assert "CONFIG SET maxmemory-policy noeviction" in dev.logs()
