@@ -72,6 +72,7 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [ROOT / "webadmin" / "static"]
 # Served straight from the packages, so that nobody has to collect files before the first start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

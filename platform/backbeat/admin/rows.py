@@ -5,9 +5,10 @@ The plain values (JSON) are what ownership is decided on: field by field, what t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from backbeat.admin.models import Job, Schedule
 from backbeat.core.hashed import hashed
@@ -48,8 +49,9 @@ def values_of(spec: JobSpec) -> Values:
     values: Values = {name: getattr(spec, name) for name in PLAIN}
     values |= {"overlap": str(spec.overlap), "misfire": str(spec.misfire), "labels": dict(spec.labels)}
     values["retry"] = {name: _listed(getattr(spec.retry, name)) for name in RETRY}
-    values["schedules"] = [_schedule_values(schedule) for schedule in spec.schedules]
-    return values
+    values["schedules"] = sorted(map(_schedule_values, spec.schedules), key=lambda schedule: str(schedule["key"]))
+    # Once through JSON, as in the database: a tuple among the arguments would for ever differ from the list it became.
+    return cast("Values", json.loads(json.dumps(values)))
 
 
 def spec_of(name: str, task: str, values: Values) -> JobSpec:
@@ -57,7 +59,7 @@ def spec_of(name: str, task: str, values: Values) -> JobSpec:
     plain = {key: values[key] for key in PLAIN}
     plain |= {"overlap": Overlap(values["overlap"]), "misfire": Misfire(values["misfire"])}
     retry: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values["retry"].items()}
-    schedules = tuple(_schedule_spec(schedule) for schedule in values["schedules"])
+    schedules = tuple(schedule_spec(schedule) for schedule in values["schedules"])
     return JobSpec(name=name, task=task, retry=Retry(**retry), schedules=schedules, **plain)
 
 
@@ -113,6 +115,13 @@ def schedule_values_in(row: Schedule) -> Values:
     return values | {"start": _ms(row.start), "end": _ms(row.end)}
 
 
+def schedule_spec(values: Values) -> CoreSchedule:
+    """The schedule of such values. Raises DefinitionError."""
+    plain = {name: values[name] for name in _SCHEDULE}
+    plain |= {"args": tuple(values["args"]), "kwargs": dict(values["kwargs"])}
+    return CoreSchedule(when=from_text(values["when"]), key=values["key"], **plain)
+
+
 def when_in(row: Schedule) -> When:
     """When the row is due. Raises BadSchedule when its columns name no moment."""
     match row.kind:
@@ -133,12 +142,6 @@ def _schedule_values(schedule: CoreSchedule) -> Values:
     values: Values = {name: getattr(schedule, name) for name in _SCHEDULE}
     values |= {"key": schedule.key, "when": to_text(schedule.when)}
     return values | {"args": list(schedule.args), "kwargs": dict(schedule.kwargs)}
-
-
-def _schedule_spec(values: Values) -> CoreSchedule:
-    plain = {name: values[name] for name in _SCHEDULE}
-    plain |= {"args": tuple(values["args"]), "kwargs": dict(values["kwargs"])}
-    return CoreSchedule(when=from_text(values["when"]), key=values["key"], **plain)
 
 
 def _listed(value: object) -> object:

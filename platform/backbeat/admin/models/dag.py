@@ -25,6 +25,7 @@ class DagRun(models.Model):
     seen = models.BigIntegerField(default=0)
 
     class Meta:
+        verbose_name = "DAG run"
         ordering = ["-queued_at"]
         indexes = [
             models.Index(fields=["-queued_at"], name="dagrun_newest"),

@@ -1,0 +1,1 @@
+"""The pages of the admin. They show; every change goes through `admin/definitions.py` or `runtime/submit.py`."""

@@ -1,0 +1,103 @@
+"""The search of the run list: `state:failed job:reports.daily 2026-11` and the filters beside the list."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db import connections
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from backbeat.admin.models import Job, Run
+from backbeat.core.state import RunState
+
+WORDS = ("state", "job", "pool", "queue", "worker", "error", "dag")
+_COLUMN = {"error": "error_type", "dag": "dag_run__startswith"}
+HELP = "The beginning of a run's id, and words such as state:failed job:reports.daily pool:default error:OSError worker:… dag:…"
+WINDOWS = [
+    ("1h", "the last hour", 1),
+    ("24h", "the last 24 hours", 24),
+    ("7d", "the last 7 days", 168),
+    ("30d", "the last 30 days", 720),
+]
+# With more jobs than this a list of them is no filter any more; the search is.
+JOBS_LISTED = 60
+
+
+def found(rows: QuerySet[Run], text: str) -> QuerySet[Run]:
+    """The runs that match the words; each of them uses an index or narrows what another one found."""
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        if colon and name in WORDS:
+            rows = rows.filter(**{_COLUMN.get(name, name): value})
+        else:
+            rows = rows.filter(_begins(word, rows.db))
+    return rows
+
+
+def _begins(prefix: str, using: str) -> Q:
+    # SQLite's LIKE ignores case and therefore the index; its comparison is by bytes and uses it.
+    if connections[using].vendor == "sqlite":
+        return Q(run_id__gte=prefix, run_id__lt=prefix + "\U0010ffff")
+    return Q(run_id__startswith=prefix)
+
+
+class _Words(admin.SimpleListFilter):
+    column = ""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows with the chosen word."""
+        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+
+
+class ByState(_Words):
+    """The state, from the table of states; no query asks which there are."""
+
+    title = parameter_name = column = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Every state."""
+        return [(state.value, state.value.replace("_", " ")) for state in RunState]
+
+
+class ByJob(_Words):
+    """The job, while there are few enough to list."""
+
+    title = parameter_name = column = "job"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The names of the jobs, or only the chosen one."""
+        names = list(Job.objects.order_by("name").values_list("name", flat=True)[: JOBS_LISTED + 1])
+        chosen = request.GET.get("job")
+        if len(names) > JOBS_LISTED:
+            names = []
+        return [(name, name) for name in dict.fromkeys([*names, *([chosen] if chosen else [])])]
+
+
+class ByPool(_Words):
+    """The pool."""
+
+    title = parameter_name = column = "pool"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The pools that jobs name."""
+        return [(pool, pool) for pool in Job.objects.order_by("pool").values_list("pool", flat=True).distinct()[:JOBS_LISTED]]
+
+
+class ByTime(admin.SimpleListFilter):
+    """When it was queued."""
+
+    title = "queued in"
+    parameter_name = "within"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """A few windows that end now."""
+        return [(name, words) for name, words, _ in WINDOWS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows in the window."""
+        hours = {name: hours for name, _, hours in WINDOWS}.get(self.value() or "")
+        return queryset.filter(queued_at__gte=timezone.now() - timedelta(hours=hours)) if hours else queryset

@@ -1,0 +1,134 @@
+"""The form of one schedule of a job, and of all of them together."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+
+from backbeat.admin.definitions import misfits
+from backbeat.admin.models import Schedule
+from backbeat.admin.pages.inputs import Duration, Json
+from backbeat.admin.pages.job_form import suggesting
+from backbeat.admin.rows import Values, schedule_spec, schedule_values_in
+from backbeat.core.check import schedule_problems
+from backbeat.core.dialect import BY_NAME
+from backbeat.core.when import DAY_POLICIES, GAP_POLICIES, OVERLAP_POLICIES
+from backbeat.errors import DefinitionError
+
+KINDS = [("cron", "cron expression"), ("every", "interval"), ("once", "one moment")]
+# The input that an error about the schedule as a whole belongs to.
+_FIELD_OF_KIND = {"cron": "expr", "every": "interval", "once": "at"}
+
+
+def _choices(words: tuple[str, ...], empty: str) -> list[tuple[str, str]]:
+    return [("", empty), *((word, word) for word in words)]
+
+
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for type checkers
+    """One schedule."""
+
+    kind = forms.ChoiceField(choices=KINDS, initial="cron")
+    expr = forms.CharField(label="Expression", max_length=128, required=False, widget=suggesting("presets", "bb-expr"))
+    tz = forms.CharField(label="Zone", max_length=64, initial="UTC", required=False, widget=suggesting("zones", ""))
+    interval = forms.CharField(max_length=50, required=False, help_text="For example 15m or 1h30m.")
+    dialect = forms.ChoiceField(choices=[(row.name, f"{row.name}: {row.about}") for row in BY_NAME.values()], initial="vixie")
+    gap = forms.ChoiceField(label="In spring", choices=_choices(GAP_POLICIES, "as the dialect does"), required=False)
+    fold = forms.ChoiceField(label="In autumn", choices=_choices(OVERLAP_POLICIES, "as the dialect does"), required=False)
+    days = forms.ChoiceField(choices=[(word, word) for word in DAY_POLICIES], initial="dialect", required=False)
+    args = Json(label="Arguments", empty=list, help_text='A JSON list, for example [1, "two"].')
+    kwargs = Json(label="Named arguments", empty=dict, help_text='A JSON object, for example {"limit": 10}.')
+    jitter = Duration(empty=0.0, help_text="Spread over this length, always at the same point for one schedule.")
+
+    class Meta:
+        model = Schedule
+        fields: ClassVar[list[str]] = [
+            "key",
+            "kind",
+            "expr",
+            "tz",
+            "interval",
+            "at",
+            "args",
+            "kwargs",
+            "enabled",
+            "dialect",
+            "gap",
+            "fold",
+            "days",
+            "anchor",
+            "start",
+            "end",
+            "max_runs",
+            "jitter",
+        ]
+
+    task = ""
+    """Name of the job's task; set by the formset, because arguments are checked against its parameters."""
+
+    def has_changed(self) -> bool:
+        """A new schedule of which only choices were touched is still an empty form."""
+        if (
+            self.instance.pk is None
+            and self.is_bound
+            and not any(self._typed(name) for name in ("expr", "interval", "at_0", "at"))
+        ):
+            return False
+        return super().has_changed()
+
+    def _typed(self, name: str) -> str:
+        return str(self.data.get(self.add_prefix(name)) or "").strip()
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the one validator."""
+        cleaned = super().clean() or self.cleaned_data
+        if self.errors:
+            return cleaned
+        needed = _FIELD_OF_KIND[cleaned["kind"]]
+        if not cleaned.get(needed):
+            self.add_error(needed, "This kind of schedule needs it.")
+            return cleaned
+        for error in self._problems():
+            self._show(error)
+        return cleaned
+
+    def _problems(self) -> list[DefinitionError]:
+        try:
+            spec = schedule_spec(self.values())
+        except DefinitionError as error:
+            return [error]
+        return [*schedule_problems(spec), *misfits(self.task, spec)]
+
+    def _show(self, error: DefinitionError) -> None:
+        field = _FIELD_OF_KIND[self.cleaned_data["kind"]] if error.field == "schedule" else error.field
+        self.add_error(field if field in self.fields else None, error.sentence)
+
+    def values(self) -> Values:
+        """The schedule's plain values. Raises DefinitionError when it names no moment."""
+        kept = {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.cleaned_data}
+        kept["days"] = kept.get("days") or "dialect"
+        kept["tz"] = kept.get("tz") or "UTC"
+        return schedule_values_in(Schedule(**kept, hash_key=self.instance.hash_key, calendar=self.instance.calendar))
+
+
+class ScheduleFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # generic only for type checkers
+    """The schedules of one job."""
+
+    def _construct_form(self, i: int, **options: Any) -> Any:
+        form = super()._construct_form(i, **options)  # type: ignore[misc]  # Django's own hook for this, missing in its stubs
+        form.task = self.data.get("task") or self.instance.task
+        return form
+
+    def clean(self) -> None:
+        """Several schedules need keys to tell them apart."""
+        super().clean()
+        if any(self.errors):
+            return
+        keys = [form.cleaned_data.get("key", "") for form in self.wanted()]
+        for key in sorted({key for key in keys if keys.count(key) > 1}):
+            raise forms.ValidationError(f"expected a key of its own for each schedule; {key!r} is there {keys.count(key)} times.")
+
+    def wanted(self) -> list[Any]:
+        """The forms that stand for a schedule after saving."""
+        gone = self.deleted_forms
+        return [form for form in self.forms if (form.has_changed() or form.instance.pk) and form not in gone]
