@@ -82,6 +82,8 @@ def test_what_a_job_logs_is_kept_with_its_attempt(running: Deployment) -> None:
     running.define(JobSpec("says", "probe.says"))
     running.submit("says", "a", text="hello")
 
-    ((log,),) = eventually(lambda: running.rows("select log from backbeat_attempt where run_id='says:a'"), within=30)
+    ((log,),) = eventually(
+        lambda: running.rows("select log from backbeat_attempt where run_id='says:a' and state='succeeded'"), within=30
+    )
 
     assert log.endswith("INFO it says hello")

@@ -81,8 +81,7 @@ def test_a_leader_whose_lease_was_taken_over_fires_nothing(store: Store) -> None
     leases(store, "new")
     firer = Firer(store)
 
-    for shard in due:
-        firer._shard(shard)
+    firer.write(due)
 
     assert queue(store) == []
     assert firer.counts["fired"] == 0
@@ -96,8 +95,7 @@ def test_an_entry_that_moved_since_it_was_read_is_refused(store: Store) -> None:
     Firer(store).step(held)
     late = Firer(store)
 
-    for shard in seen_by_a:
-        late._shard(shard)
+    late.write(seen_by_a)
 
     assert len(queue(store)) == 1
     assert late.counts["refused"] == 1

@@ -24,15 +24,19 @@ NEVER = "inf"
 """Score of an entry that has no occurrence left: it stays known, so that writing it again does not fire it again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Timing:
-    """When an entry is due. Bounds are epoch ms, jitter is ms."""
+    """When an entry is due. Bounds are epoch ms, jitter is ms.
+
+    Compared and hashed by identity: entries that read the same text share one object, and with it its known answers.
+    """
 
     when: When
     start: int | None = None
     end: int | None = None
     jitter: int = 0
 
+    @lru_cache(maxsize=65536)  # noqa: B019 - timings are few, shared, and themselves kept by a cache
     def next(self, after: int) -> int | None:
         """The first nominal time after `after`, within the bounds."""
         if self.start is not None:

@@ -10,7 +10,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 ORIGIN = "backbeat"
@@ -28,7 +28,7 @@ def dumps(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outline:
     """What the messages of one job have in common."""
 
@@ -37,6 +37,20 @@ class Outline:
     timeout: float | None = None
     soft_timeout: float | None = None
     ignore_result: bool = True
+
+    @cached_property
+    def parts(self) -> tuple[str, str]:
+        """The text before and after what differs from message to message."""
+        task, queue = dumps(self.task), dumps(self.queue)
+        limits = dumps([self.timeout, self.soft_timeout])
+        ignore = "true" if self.ignore_result else "false"
+        front = (
+            f'"content-encoding":"utf-8","content-type":"application/json","headers":{{"lang":"py","task":{task},"shadow":null,'
+            f'"eta":null,"expires":null,"group":null,"group_index":null,"parent_id":null,"timelimit":{limits},"origin":"{ORIGIN}",'
+            f'"ignore_result":{ignore},"replaced_task_nesting":0,"stamped_headers":null,"stamps":{{}},'
+        )
+        back = f'"delivery_mode":2,"delivery_info":{{"exchange":"","routing_key":{queue}}},"priority":0,"body_encoding":"base64"'
+        return front, back
 
 
 def arguments_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -56,20 +70,6 @@ def _body(arguments: str) -> tuple[str, str, str]:
     return body, _quoted(args[:-1][:_CUT]), _quoted(kwargs[:_CUT])
 
 
-@lru_cache(maxsize=8192)
-def _head(outline: Outline) -> tuple[str, str]:
-    task, queue = dumps(outline.task), dumps(outline.queue)
-    limits = dumps([outline.timeout, outline.soft_timeout])
-    ignore = "true" if outline.ignore_result else "false"
-    front = (
-        f'"content-encoding":"utf-8","content-type":"application/json","headers":{{"lang":"py","task":{task},"shadow":null,'
-        f'"eta":null,"expires":null,"group":null,"group_index":null,"parent_id":null,"timelimit":{limits},"origin":"{ORIGIN}",'
-        f'"ignore_result":{ignore},"replaced_task_nesting":0,"stamped_headers":null,"stamps":{{}},'
-    )
-    back = f'"delivery_mode":2,"delivery_info":{{"exchange":"","routing_key":{queue}}},"priority":0,"body_encoding":"base64"'
-    return front, back
-
-
 def envelope(
     outline: Outline, run_id: str, arguments: str, *, slot: int, attempt: int = 0, tag: str = "", schedule: str = ""
 ) -> str:
@@ -80,7 +80,7 @@ def envelope(
     header that django-celery-beat sends.
     """
     body, args_repr, kwargs_repr = _body(arguments)
-    front, back = _head(outline)
+    front, back = outline.parts
     name = _quoted(run_id)
     periodic = f'"periodic_task_name":{_quoted(schedule)},' if schedule else ""
     return (

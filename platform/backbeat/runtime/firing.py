@@ -41,25 +41,32 @@ class Firer:
 
     def step(self, leases: Sequence[Lease]) -> float:
         """Fire what is due now. Returns the seconds until the next known occurrence; 0 when there is more already."""
-        waits = [self._shard(due) for due in self.store.index.due(leases, READ_LIMIT) if due.leads]
-        return min(waits, default=LONG)
-
-    def _shard(self, due: Due) -> float:
-        under_way: Future[Fired] | None = None
-        for batch in _batches(self._firings(due)):
-            if under_way is not None and not self._count(due, under_way.result()):
-                return LONG
-            under_way = self._sender.submit(self.store.index.fire, due.lease, batch)
-        if under_way is not None and not self._count(due, under_way.result()):
-            return LONG
-        if due.items:
+        dues = [due for due in self.store.index.due(leases, READ_LIMIT) if due.leads]
+        self.write(dues)
+        if any(due.items for due in dues):
             return 0.0
-        return LONG if due.next is None else max(0.0, (due.next - due.now) / 1000)
+        return min((max(0.0, (due.next - due.now) / 1000) for due in dues if due.next is not None), default=LONG)
 
-    def _count(self, due: Due, fired: Fired) -> bool:
+    def write(self, dues: Sequence[Due]) -> None:
+        """Decide what was read and write it back. A shard whose lease turns out to be gone is left to its new leader."""
+        under_way: tuple[int, Future[Fired]] | None = None
+        lost: set[int] = set()
+        for due in dues:
+            for batch in _batches(self._firings(due)):
+                if under_way is not None and not self._count(*under_way):
+                    lost.add(under_way[0])
+                under_way = None
+                if due.lease.shard in lost:
+                    break
+                under_way = due.lease.shard, self._sender.submit(self.store.index.fire, due.lease, batch)
+        if under_way is not None:
+            self._count(*under_way)
+
+    def _count(self, shard: int, answer: Future[Fired]) -> bool:
+        fired = answer.result()
         self.counts.update(fired=fired.fired, refused=fired.refused, omitted=fired.omitted, duplicates=fired.duplicates)
         if not fired.leads:
-            log.warning("shard %d: the lease is gone; its work is left to the new leader", due.lease.shard)
+            log.warning("shard %d: the lease is gone; its work is left to the new leader", shard)
         return fired.leads
 
     def _firings(self, due: Due) -> Iterator[Firing]:
@@ -81,10 +88,11 @@ class Firer:
         runs = [self._run(due.lease.shard, entry, template, nominal) for nominal in decision.fires]
         return Firing(schedule_id, score, entry.score(decision.next), runs, [astuple(one) for one in decision.omissions])
 
-    def _run(self, shard: int, entry: Entry, template: Template, nominal: int) -> tuple[str, list[str], str, str]:
+    def _run(self, shard: int, entry: Entry, template: Template, nominal: int) -> tuple[str, ...]:
         run_id = occurrence_id(entry.id, nominal)
         message = envelope(template.outline, run_id, entry.arguments, slot=shard, schedule=entry.id)
-        return run_id, scheduled_fields(entry, nominal, template), template.overlap.value, message
+        fields = scheduled_fields(entry, nominal, template)
+        return run_id, entry.job, str(nominal), template.queue, fields, template.overlap.value, message
 
 
 def _batches(firings: Iterator[Firing]) -> Iterator[list[Firing]]:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from backbeat.core.entry import Entry, offset
 from backbeat.core.message import envelope
 from backbeat.core.template import Template
+from backbeat.store.ledger import PACKED
 from backbeat.store.store import Store
 
 
@@ -21,7 +22,9 @@ def message_of(store: Store, run_id: str, fields: Mapping[str, str]) -> str | No
     outline = replace(template.outline, queue=fields["q"], ignore_result="res" not in fields)
     # A tag of its own: should an older copy still be unacknowledged, the transport must tell the two apart.
     tag = f"{run_id}~{uuid4().hex[:8]}"
-    return envelope(outline, run_id, fields["x"], slot=slot, attempt=int(fields.get("a", 0)), tag=tag, schedule=schedule_of(fields))
+    return envelope(
+        outline, run_id, fields["x"], slot=slot, attempt=int(fields.get("a", 0)), tag=tag, schedule=schedule_of(fields)
+    )
 
 
 def schedule_of(fields: Mapping[str, str]) -> str:
@@ -29,8 +32,8 @@ def schedule_of(fields: Mapping[str, str]) -> str:
     return (fields.get("sid") or fields["j"]) if fields.get("n") else ""
 
 
-def scheduled_fields(entry: Entry, nominal: int, template: Template) -> list[str]:
-    """The fields of a run that a schedule asked for, in the order on which lua/fire.lua relies: job, nominal, queue.
+def scheduled_fields(entry: Entry, nominal: int, template: Template) -> str:
+    """The packed fields of a run that a schedule asked for.
 
     What follows from another field (the schedule id from a job with one schedule, the effective time from the nominal
     one without jitter) is left out: there may be many runs.
@@ -42,4 +45,4 @@ def scheduled_fields(entry: Entry, nominal: int, template: Template) -> list[str
         fields += ["e", str(nominal + offset(entry.id, entry.timing.jitter))]
     if template.start_deadline is not None:
         fields += ["dl", str(nominal + round(template.start_deadline * 1000))]
-    return fields
+    return PACKED.join(fields)

@@ -179,9 +179,9 @@ class ScheduleIndex:
 
 def _numbered(run: Sequence[Any], messages: list[str]) -> list[Any]:
     """A run with the number of its message in place of the message."""
-    run_id, fields, overlap, message = run
+    *facts, message = run
     messages.append(message)
-    return [run_id, fields, overlap, len(messages)]
+    return [*facts, len(messages)]
 
 
 def timing_of(record: str) -> str:

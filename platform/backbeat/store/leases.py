@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
+from backbeat.store.vitals import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,16 @@ class Leases:
         """Stop counting as alive at once, so that the others need not wait for the lease to end."""
         script("member")(self.slots.client, [_members(self.slots)], [self.holder, self.ttl_ms, "1"])
 
-    def take(self, shards: Iterable[int]) -> list[Lease]:
-        """Take or renew these shards; those that another scheduler still holds are left out."""
+    def take(self, shards: Iterable[int], also: Sequence[Call] = ()) -> list[Lease]:
+        """Take or renew these shards; those that another scheduler still holds are left out.
+
+        `also` holds script calls that travel along in the same round trip; their replies are dropped.
+        """
         wanted = list(shards)
-        replies = self._call(wanted, release=False)
+        replies = self._call(wanted, also, release=False)
         return [
             Lease(shard, self.holder, int(fence), int(until))
-            for shard, (_, fence, _, until) in zip(wanted, replies, strict=True)
+            for shard, (_, fence, _, until) in zip(wanted, replies, strict=False)
             if int(fence) > 0
         ]
 
@@ -51,13 +55,10 @@ class Leases:
         """Hand shards over: whoever wants them can take them this moment."""
         self._call(list(shards), release=True)
 
-    def _call(self, shards: Sequence[int], *, release: bool) -> list[list[str]]:
+    def _call(self, shards: Sequence[int], also: Sequence[Call] = (), *, release: bool) -> list[list[str]]:
         argv = [self.holder, self.ttl_ms, "1" if release else "0"]
-        return (
-            run_many(self.slots.client, [(script("lease"), [self.slots.all[shard].lease], argv) for shard in shards])
-            if shards
-            else []
-        )
+        calls: list[Call] = [(script("lease"), [self.slots.all[shard].lease], argv) for shard in shards]
+        return run_many(self.slots.client, [*calls, *also]) if calls or also else []
 
 
 def living(slots: Slots) -> list[str]:

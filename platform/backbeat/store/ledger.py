@@ -12,6 +12,9 @@ from backbeat.core.state import LOSSES_BEFORE_QUARANTINE, RunState
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
 
+PACKED = "\x1f"
+"""Between the names and values of a run that was only fired; JSON and names never hold it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -153,7 +156,8 @@ class Ledger:
 
     def get(self, run_id: str) -> dict[str, str]:
         """The fields of an unfinished run; empty when it is over or unknown."""
-        return {str(name): str(value) for name, value in self.slots.client.hgetall(self.slots.of(run_id).run(run_id)).items()}
+        found = {str(name): str(value) for name, value in self.slots.client.hgetall(self.slots.of(run_id).run(run_id)).items()}
+        return found | _mapping(found.pop("p").split(PACKED)) if "p" in found else found
 
     def _tail(self) -> tuple[str, int, int]:
         return self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms
