@@ -93,7 +93,7 @@ def _each_node(case: _Case) -> Iterator[Problem]:
             yield from _edges(case, node)
         if case.jobs is not None and node.job not in case.jobs:
             yield Problem("job", f"node {node.id!r}: no job {node.job!r}.{nearest(node.job, case.jobs)}", (node.id,))
-        if node.args or node.kwargs or node.over:
+        if node.args or node.kwargs or node.over is not None:
             yield from _parameters(case, node)
         # Most nodes are plain; what follows is for the few that set something.
         if node[_FIRST_OPTION:] != _NO_OPTIONS:

@@ -1,0 +1,110 @@
+"""DAG runs without workers: the test takes messages from the queue and ends their runs by the ledger's own scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from backbeat.core.dag import Dag
+from backbeat.core.dag_wire import Wire, states_of
+from backbeat.core.message import dumps, envelope
+from backbeat.core.plan import plan
+from backbeat.core.state import RunState
+from backbeat.core.template import Template
+from backbeat.store.dag_ledger import Started
+from backbeat.store.store import Store
+
+RUN = "g:1"
+QUEUE = "default.p5"
+
+
+def submit(store: Store, run_id: str = RUN) -> None:
+    """The run that is to become a DAG run, as a schedule or a caller makes it."""
+    template = Template("g")
+    store.index.keep_template(run_id, template)
+    fields = {"j": "g", "n": "", "q": "starts", "tid": template.id, "x": "[[],\t{}]"}
+    store.ledger.submit(run_id, fields, "start me")
+
+
+def start(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
+    """Submit and start a DAG run; stores the graph when it is unknown, as the runtime does."""
+    submit(store, run_id)
+    return begin(store, dag, run_id, **options)
+
+
+def begin(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
+    """Start a run that was submitted."""
+    wire, template = Wire(plan(dag)), Template("any")
+    store.index.keep_template(run_id, template)
+    message = envelope(template.outline, "~run~", "[[],\t{}]", slot=store.slots.of(run_id).slot)
+    kinds = [dumps({"j": kind.job, "q": QUEUE, "t": template.id, "m": message}) for kind in wire.kinds]
+    facts = {"e": dumps(run_id)[1:-1], "nominal": "", "params": "{}"}
+    for _ in range(2):
+        begun = store.dags.start(run_id, wire.version, len(dag.nodes), facts, kinds, {"version": wire.version}, **options)
+        if begun.outcome != "unknown":
+            break
+        store.dags.put_graph(run_id, wire.version, wire.fields())
+    return begun
+
+
+def queued(store: Store, queue: str = QUEUE) -> list[str]:
+    """The run ids whose messages wait, oldest first."""
+    return [json.loads(text)["headers"]["id"] for text in store.slots.client.lrange(queue, 0, -1)][::-1]
+
+
+def take(store: Store) -> str | None:
+    """The id of the oldest message, which leaves the queue."""
+    text = store.slots.client.rpop(QUEUE)
+    return None if text is None else str(json.loads(text)["headers"]["id"])
+
+
+def work(
+    store: Store,
+    run_id: str,
+    state: RunState = RunState.SUCCEEDED,
+    output: Any = None,
+) -> bool:
+    """Claim and end one run as a worker does; False when the message was a duplicate."""
+    claim = store.ledger.claim(run_id, "w", 30, "w1")
+    if not claim.won:
+        return False
+    text = dumps(output) if claim.fields.get("ko") else ""
+    won, _ = store.ledger.finish_node(run_id, "w", claim.attempt, state, {}, output=text)
+    return won
+
+
+def run_all(
+    store: Store,
+    result: Callable[[str], RunState] = lambda _: RunState.SUCCEEDED,
+    answers: Mapping[str, Sequence[Any]] | None = None,
+    run_id: str = RUN,
+) -> list[str]:
+    """Work until nothing is left; returns the nodes in the order in which they ran. `answers` says what questions get."""
+    ran: list[str] = []
+    for _ in range(100_000):
+        taken = take(store)
+        if taken is not None:
+            node = taken.removeprefix(f"{run_id}/")
+            if work(store, taken, result(node)):
+                ran.append(node)
+            continue
+        more, questions = store.dags.step(run_id, [])
+        if questions:
+            more, questions = store.dags.step(run_id, [(answers or {})[question] for question in questions])
+        if not more and not store.slots.client.llen(QUEUE):
+            return ran
+    raise AssertionError("the DAG run never comes to rest")
+
+
+def states(store: Store, dag: Dag, run_id: str = RUN) -> dict[str, RunState]:
+    """How every node stands."""
+    seen = store.dags.see(run_id)
+    assert seen is not None
+    return dict(zip(dag.by_id, states_of(seen.codes), strict=True))
+
+
+def events(store: Store, run_id: str = RUN, kind: str = "") -> list[dict[str, str]]:
+    """What history is told of a run."""
+    found = store.slots.client.xrange(store.slots.of(run_id).events)
+    return [fields for _, fields in found if fields["r"] == run_id and kind in ("", fields["k"])]
