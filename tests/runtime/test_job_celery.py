@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from celery import Celery, chain, group, shared_task
 from pydantic import BaseModel
 
 from backbeat import Backbeat, adopt, conf, current_run, job
-from backbeat.errors import BadArguments, ConfigurationError, DefinitionError
+from backbeat.errors import BadArguments, ConfigurationError, DefinitionError, StoreUnavailable
 from backbeat.runtime import registry
 from backbeat.runtime.task import JobTask
 from backbeat.store.store import open_store
@@ -81,7 +83,7 @@ def test_delay_makes_a_run_before_its_message(app: Backbeat):
 
     run = open_store().ledger.get(result.id)
     assert result.id.startswith("celery.add:")
-    assert (run["j"], run["x"], run["q"]) == ("celery.add", '[[1],{"b":2}]', "default.p5")
+    assert (run["j"], json.loads(run["x"]), run["q"]) == ("celery.add", [[1], {"b": 2}], "default.p5")
 
 
 def test_the_message_lies_in_the_queue_of_the_jobs_pool_and_priority(app: Backbeat, redis_client: Any):
@@ -108,6 +110,14 @@ class TestRefusals:
     def test_a_signature_is_refused_when_it_is_sent(self):
         with pytest.raises(BadArguments, match="c: no such parameter"):
             add.s(1, c=2).apply_async()
+
+
+@pytest.mark.parametrize("call", ["delay", "run"])
+def test_without_redis_nothing_is_taken_on_and_that_is_said(app: Backbeat, tmp_path: Path, call: str):
+    nowhere = f"unix://{tmp_path}/redis.sock"
+
+    with conf.override(redis_url=nowhere), pytest.raises(StoreUnavailable, match=r"Redis does not answer.*No such file"):
+        getattr(add, call)(1)
 
 
 def test_types_come_back_in_the_worker(worker: Any):

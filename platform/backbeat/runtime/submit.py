@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
 from backbeat.core.keys import RunId, submitted_id
 from backbeat.core.message import arguments_of, envelope
 from backbeat.core.priority import priority_of
 from backbeat.core.template import Template
-from backbeat.errors import BadArguments, UnknownJob, nearest
+from backbeat.errors import BadArguments, StoreUnavailable, UnknownJob, nearest
 from backbeat.runtime import registry
+from backbeat.runtime.insist import OUTAGE
 from backbeat.store.store import Store, open_store
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def submit(
@@ -41,6 +46,20 @@ def submit(
     return run_id
 
 
+def _outage_told(call: Callable[P, T]) -> Callable[P, T]:
+    """An outage of Redis as StoreUnavailable, so that callers need not know redis-py's errors."""
+
+    @wraps(call)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except OUTAGE as error:
+            raise StoreUnavailable(f"{StoreUnavailable.__doc__} ({error})") from error
+
+    return told
+
+
+@_outage_told
 def prepare(
     store: Store,
     job: str,
@@ -70,6 +89,7 @@ def prepare(
     return template, created
 
 
+@_outage_told
 def template_of(store: Store, job: str) -> Template:
     """The policies of a job: as defined (admin and importers included), else as the code of this process says."""
     known = store.index.template_of(job)
@@ -92,6 +112,7 @@ def checked_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any])
         raise BadArguments("args", f"expected values that JSON can hold; {error}.") from error
 
 
+@_outage_told
 def cancel(run_id: str, reason: str = "cancelled") -> str:
     """Cancel a run: 'cancelled' at once, 'asked' when a worker must stop it first, 'gone' when it is over."""
     return open_store().ledger.cancel(run_id, reason)
