@@ -82,8 +82,7 @@ def test_what_a_job_logs_is_kept_with_its_attempt(running: Deployment) -> None:
     running.define(JobSpec("says", "probe.says"))
     running.submit("says", "a", text="hello")
 
-    ((log,),) = eventually(
-        lambda: running.rows("select log from backbeat_attempt where run_id='says:a' and state='succeeded'"), within=30
-    )
+    sql = "select log from backbeat_attempt where run_id='says:a' and state='succeeded'"
+    ((log,),) = eventually(lambda: running.rows(sql), within=30)
 
     assert log.endswith("INFO it says hello")

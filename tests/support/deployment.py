@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,44 @@ USE_TZ = True
 CELERY = """
 import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_settings")
+if "CRASH" in os.environ:
+    import crash_points
 from backbeat import Backbeat
 app = Backbeat("probe", include=["probe_jobs"])
 """
+
+
+CRASH = '''
+"""Kills this process with SIGKILL just before or after the n-th call of a script: CRASH=name:before|after:n."""
+import os, signal
+from backbeat.store import scripts
+
+NAME, WHEN, NTH = os.environ["CRASH"].split(":")
+seen = 0
+
+def reached(names, when):
+    global seen
+    if when == WHEN and NAME in names:
+        seen += 1
+        if seen == int(NTH):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def around(inner, names_of):
+    def call(*args):
+        names = names_of(*args)
+        reached(names, "before")
+        answer = inner(*args)
+        reached(names, "after")
+        return answer
+    return call
+
+def one(script, client, *_):
+    # On a pipeline a call is only noted down; run_many's pipeline is what sends it.
+    return () if hasattr(client, "command_stack") else (script.name,)
+
+scripts.Script.__call__ = around(scripts.Script.__call__, one)
+scripts._pipelined = around(scripts._pipelined, lambda client, calls: [call[0].name for call in calls])
+'''
 
 
 class Deployment:
@@ -96,6 +131,7 @@ class Deployment:
             ("probe_jobs.py", JOBS),
             ("site_settings.py", SETTINGS),
             ("probe_app.py", CELERY),
+            ("crash_points.py", CRASH),
             ("celeryconfig.py", ""),
         ):
             (folder / name).write_text(text)
@@ -148,6 +184,14 @@ class Deployment:
     def keeper(self, name: str = "keeper") -> OwnProcess:
         """A keeper."""
         return self._start(name, ["-m", "backbeat.cli", "keeper", "-A", "probe_app"])
+
+    def crashing(self, start: Callable[[str], OwnProcess], name: str, point: str) -> OwnProcess:
+        """Start a process that kills itself at a point, written `script:before|after:nth`."""
+        self.env["CRASH"] = point
+        try:
+            return start(name)
+        finally:
+            del self.env["CRASH"]
 
     def _start(self, name: str, argv: list[str]) -> OwnProcess:
         process = OwnProcess(name, [sys.executable, *argv], self.folder, self.env)
