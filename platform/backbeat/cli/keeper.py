@@ -27,5 +27,7 @@ def keeper(name: str | None, loglevel: str) -> None:
     from backbeat.admin.history import DatabaseHistory
     from backbeat.runtime.duties import duties
     from backbeat.runtime.keeper import Keeper
+    from backbeat.runtime.keeper_signs import KeeperSigns
+    from backbeat.store.store import open_store
 
-    Keeper(duties(app, DatabaseHistory(), DatabaseDefinitions())).run()
+    Keeper(duties(app, DatabaseHistory(), DatabaseDefinitions()), KeeperSigns(open_store().slots)).run()

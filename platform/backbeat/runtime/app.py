@@ -19,6 +19,7 @@ from backbeat.errors import ConfigurationError
 from backbeat.runtime import registry
 from backbeat.runtime.app_defaults import MERGED, broken_promises, defaults
 from backbeat.runtime.heartbeat import HeartbeatStep
+from backbeat.runtime.worker_signs import LoopStep
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Backbeat(Celery):  # type: ignore[misc] # Celery has no types
         options.setdefault("loader", "backbeat.runtime.app:Loader")
         super().__init__(main, **options)
         self.steps["worker"].add(HeartbeatStep)
+        self.steps["consumer"].add(LoopStep)
         if options.get("config_source") is None and find_spec("celeryconfig") is not None:
             self.config_from_object("celeryconfig")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from backbeat.conf import settings
 from backbeat.runtime.firing import Firer
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.leading import Leader
+from backbeat.runtime.pulse import Pulse
 from backbeat.store.leases import Leases
 from backbeat.store.store import open_store
 
@@ -27,8 +29,11 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
     def __init__(self, app: Any, **kwargs: Any) -> None:
         conf = settings()
         self.store = open_store()
-        self.leader = Leader(Leases(self.store.slots, f"beat:{uuid4().hex}", conf.scheduler_lease), conf.scheduler_lease)
-        self.firer = Firer(self.store)
+        identity = f"beat:{uuid4().hex}"
+        leases = Leases(self.store.slots, identity, conf.scheduler_lease)
+        self.pulse = Pulse(self.store.slots, "scheduler", identity, self._figures, conf.scheduler_lease / 3)
+        self.leader = Leader(leases, conf.scheduler_lease, self.pulse.calls)
+        self.firer = Firer(self.store, self.pulse.moved)
         super().__init__(app, **kwargs)
         # RedBeat's one lock for everything is what the shard leases replace.
         self.lock_key = None
@@ -39,11 +44,18 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Fire what is due in the led shards; returns the seconds until there is something to do."""
+        began = time.monotonic()
         try:
-            return min(self.firer.step(self.leader.leases()), IDLE)
+            wait = self.firer.step(self.leader.leases())
         except OUTAGE as error:
             log.warning("Redis does not answer, so nothing fires: %s", error)
             return 1.0
+        self.firer.meter.ticked(time.monotonic() - began)
+        self.pulse.moved()
+        return min(wait, IDLE)
+
+    def _figures(self) -> dict[str, Any]:
+        return {**self.firer.meter.figures(), "rebalances": self.leader.rebalances, "shards": len(self.leader.leases())}
 
     @property
     def schedule(self) -> dict[str, Any]:
@@ -59,4 +71,5 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
     def close(self) -> None:
         """Hand the shards over, so that nobody waits for a lease to end."""
         self.leader.stop()
+        self.pulse.leave()
         super().close()

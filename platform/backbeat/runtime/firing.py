@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple
+from itertools import chain
 
 from backbeat.core import entry as entries
 from backbeat.core.due import decide
-from backbeat.core.entry import Entry
+from backbeat.core.entry import Entry, offset
 from backbeat.core.keys import occurrence_id
 from backbeat.core.message import envelope
 from backbeat.core.template import Template
 from backbeat.errors import BackbeatError
+from backbeat.runtime.meter import Meter
 from backbeat.runtime.redeliver import scheduled_fields
 from backbeat.store.index import Due, Fired, Firing
 from backbeat.store.leases import Lease
@@ -33,9 +35,12 @@ FIRE_LIMIT = 200
 class Firer:
     """Fires what is due in the shards it is given, and counts."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, moved: Callable[[], object] = lambda: None) -> None:
         self.store = store
-        self.counts: Counter[str] = Counter()
+        self.meter = Meter()
+        self.counts = self.meter.counts
+        # Told after each batch, so that a long tick is not taken for a stuck one.
+        self._moved = moved
         # While Redis works on one batch, the next is decided: the two have a core each.
         self._sender = ThreadPoolExecutor(1, "backbeat-fire")
 
@@ -49,7 +54,7 @@ class Firer:
 
     def write(self, dues: Sequence[Due]) -> None:
         """Decide what was read and write it back. A shard whose lease turns out to be gone is left to its new leader."""
-        under_way: tuple[int, Future[Fired]] | None = None
+        under_way: tuple[int, Sequence[Firing], Future[Fired]] | None = None
         lost: set[int] = set()
         for due in dues:
             for batch in _batches(self._firings(due)):
@@ -58,13 +63,14 @@ class Firer:
                 under_way = None
                 if due.lease.shard in lost:
                     break
-                under_way = due.lease.shard, self._sender.submit(self.store.index.fire, due.lease, batch)
+                under_way = due.lease.shard, batch, self._sender.submit(self.store.index.fire, due.lease, batch)
         if under_way is not None:
             self._count(*under_way)
 
-    def _count(self, shard: int, answer: Future[Fired]) -> bool:
+    def _count(self, shard: int, batch: Sequence[Firing], answer: Future[Fired]) -> bool:
         fired = answer.result()
-        self.counts.update(fired=fired.fired, refused=fired.refused, omitted=fired.omitted, duplicates=fired.duplicates)
+        self._moved()
+        self.meter.fired(fired, Counter(chain.from_iterable(firing.due for firing in batch)))
         if not fired.leads:
             log.warning("shard %d: the lease is gone; its work is left to the new leader", shard)
         return fired.leads
@@ -76,7 +82,7 @@ class Firer:
             except (BackbeatError, ArithmeticError, LookupError, TypeError, ValueError) as error:
                 # One bad record must not stop the tick: it is parked with its reason and shown.
                 log.error("schedule %s is parked: %s", schedule_id, error)  # noqa: TRY400 - the reason says it all
-                self.counts["parked"] += 1
+                self.meter.parked()
                 self.store.index.park(due.lease.shard, schedule_id, str(error))
 
     def _firing(self, due: Due, schedule_id: str, score: str, record: str) -> Firing:
@@ -86,7 +92,9 @@ class Firer:
             raise LookupError(f"its policies (template {entry.template_id}) are missing; save the job again to mend it")
         decision = decide(due.now, int(float(score)), entry, template)
         runs = [self._run(due.lease.shard, entry, template, nominal) for nominal in decision.fires]
-        return Firing(schedule_id, score, entry.score(decision.next), runs, [astuple(one) for one in decision.omissions])
+        shift = offset(entry.id, entry.timing.jitter)
+        due_at = [nominal + shift for nominal in decision.fires] if shift else decision.fires
+        return Firing(schedule_id, score, entry.score(decision.next), runs, [astuple(one) for one in decision.omissions], due_at)
 
     def _run(self, shard: int, entry: Entry, template: Template, nominal: int) -> tuple[str, ...]:
         run_id = occurrence_id(entry.id, nominal)

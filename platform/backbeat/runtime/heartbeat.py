@@ -14,6 +14,8 @@ from celery.worker import state as worker_state
 from backbeat.conf import settings
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.pulse import Pulse
+from backbeat.runtime.worker_signs import connected, figures, idle
 from backbeat.store.ledger import Ledger
 from backbeat.store.store import open_store
 
@@ -77,20 +79,42 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
         conf = settings()
         beat = Heartbeat(open_store().ledger, conf.run_lease, _active_ids, lambda run_id: _terminate(worker, run_id))
         self._stopping.clear()
+        self._pulse = Pulse(
+            open_store().slots,
+            "worker",
+            INCARNATION,
+            lambda: figures(worker),
+            conf.heartbeat,
+            name=str(worker.hostname),
+            idle=lambda: idle(worker),
+        )
         self._thread = threading.Thread(target=self._run, args=(beat, conf.heartbeat), name="backbeat-heartbeat", daemon=True)
         self._thread.start()
 
     def stop(self, _worker: Any) -> None:
         """Called by Celery at shutdown."""
         self._stopping.set()
+        connected.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
+            self._pulse.leave()
 
     terminate = stop
 
     def _run(self, beat: Heartbeat, interval: float) -> None:
-        while not self._stopping.wait(interval):
-            beat.step()
+        while not self._stopping.is_set():
+            # A worker that has just begun to consume says so at once.
+            connected.wait(interval)
+            connected.clear()
+            if not self._stopping.is_set():
+                beat.step()
+                self._sign()
+
+    def _sign(self) -> None:
+        try:
+            self._pulse.write()
+        except Exception as error:  # noqa: BLE001 - the runs' leases matter more than what this worker says of itself
+            log.warning("the vital signs of this worker were not written: %s", error)
 
 
 def _active_ids() -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from backbeat.core.shard import wanted
 from backbeat.runtime.insist import OUTAGE
 from backbeat.store.leases import Lease, Leases
+from backbeat.store.vitals import Call
 
 log = logging.getLogger("backbeat.beat")
 
@@ -16,10 +18,15 @@ log = logging.getLogger("backbeat.beat")
 class Leader:
     """Takes its fair share of shards, and gives up what belongs to another."""
 
-    def __init__(self, leases: Leases, ttl: float) -> None:
+    def __init__(self, leases: Leases, ttl: float, also: Callable[[], Sequence[Call]] = list) -> None:
+        self.rebalances = 0
+        """How often the set of led shards has changed since the first ones were taken."""
         self._store = leases
         self._ttl = ttl
+        # Script calls that each renewal takes along.
+        self._also = also
         self._held: dict[int, tuple[Lease, float]] = {}
+        self._led = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -44,12 +51,14 @@ class Leader:
             if theirs:
                 self._held = {shard: held for shard, held in self._held.items() if shard not in theirs}
                 self._store.release(theirs)
-            taken = self._store.take(mine)
+            taken = self._store.take(mine, self._also())
         except OUTAGE as error:
             log.warning("leases can't be renewed: %s", error)
             return
         if {lease.shard for lease in taken} != set(self._held):
             log.info("leading shards %s of %d schedulers", sorted(lease.shard for lease in taken), len(alive))
+            self.rebalances += self._led
+            self._led = True
         # A tenth less than the lease: the fence refuses late writes anyway, this spares the attempt.
         self._held = {lease.shard: (lease, asked_at + self._ttl * 0.9) for lease in taken}
 

@@ -32,13 +32,17 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One entry's step: from the score that was read to the next, with the runs and omissions that lie between."""
+    """One entry's step: from the score that was read to the next, with the runs and omissions that lie between.
+
+    `due` holds the effective times (epoch ms) of the runs, for whoever measures how late they are.
+    """
 
     id: str
     seen: str
     next: str
     runs: Sequence[Sequence[Any]]
     omissions: Sequence[Sequence[Any]]
+    due: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,18 @@ class Fired:
     """What came of a batch. `refused` entries had been moved by somebody else; `duplicates` were runs that existed."""
 
     leads: bool
+    now: int
+    """When, by the server's clock (epoch ms)."""
     fired: int
     refused: int
-    omitted: int
     duplicates: int
+    missed: Mapping[str, int]
+    """Occurrences left out, by reason."""
+
+    @property
+    def omitted(self) -> int:
+        """Occurrences left out, for whatever reason."""
+        return sum(self.missed.values())
 
 
 class ScheduleIndex:
@@ -158,8 +170,8 @@ class ScheduleIndex:
         entries = [[f.id, f.seen, f.next, [_numbered(run, messages) for run in f.runs], f.omissions] for f in batch]
         argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, dumps(entries), *messages]
         reply = script("fire")(self.slots.client, [keys.lease, keys.due, keys.entries], argv)
-        _, leads, fired, refused, omitted, duplicates = reply
-        return Fired(bool(leads), fired, refused, omitted, duplicates)
+        now, leads, fired, refused, duplicates, *missed = reply
+        return Fired(bool(leads), now, fired, refused, duplicates, dict(zip(missed[::2], missed[1::2], strict=True)))
 
     def park(self, shard: int, schedule_id: str, reason: str) -> None:
         """Take an entry that can't be evaluated out of the index, and keep it with the reason until it is written again."""

@@ -1,4 +1,4 @@
--- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, message, ... | returns: {now, leads, fired, refused, omitted, duplicate}
+-- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, message, ... | returns: {now, leads, fired, refused, duplicate, reason, count, ...}
 -- Advance entries and turn their occurrences into runs, all or nothing for each entry.
 -- batch: JSON list of {id, score seen, next score, runs, omissions};
 --   run: {run id, job, nominal, queue, packed fields, overlap policy, number of its message};
@@ -7,14 +7,14 @@
 -- An entry whose score is no longer the one that was read is refused: somebody edited it or a later leader advanced it.
 -- include: common
 local now = now_ms()
-if not leads(KEYS[1], ARGV[1], ARGV[2], now) then return {now, 0, 0, 0, 0, 0} end
+if not leads(KEYS[1], ARGV[1], ARGV[2], now) then return {now, 0, 0, 0, 0} end
 local prefix, direct, requeue_at = ARGV[3], ARGV[4], now + ARGV[5]
-local fired, refused, omitted, duplicate = 0, 0, 0, 0
+local fired, refused, omitted, duplicate = 0, 0, {}, 0
 local scores, timers, queues = {}, {}, {}
 
 local function omit(id, reason, from, to, count)
   redis.call('XADD', prefix .. 'events', '*', 'k', 'omitted', 'r', id, 't', now, 'reason', reason, 'from', from, 'to', to, 'count', count)
-  omitted = omitted + count
+  omitted[reason] = (omitted[reason] or 0) + count
 end
 
 -- The new run waits behind the one that holds the job's slot.
@@ -93,4 +93,10 @@ for queue, messages in pairs(queues) do
     for _, message in ipairs(messages) do hand_over(prefix, direct, queue, message) end
   end
 end
-return {now, 1, fired, refused, omitted, duplicate}
+
+local reply = {now, 1, fired, refused, duplicate}
+for reason, count in pairs(omitted) do
+  reply[#reply + 1] = reason
+  reply[#reply + 1] = count
+end
+return reply
