@@ -11,9 +11,12 @@ from backbeat.core.when import (
     DIALECTS,
     GAP_POLICIES,
     OVERLAP_POLICIES,
+    SOLAR_EVENTS,
     Cron,
     Every,
     Once,
+    RRule,
+    Solar,
     When,
     from_ms,
     from_text,
@@ -32,7 +35,15 @@ CRONS = st.builds(
     hash_key=st.text(max_size=10),
 )
 MOMENTS = st.integers(-(10**12), 4 * 10**12).map(from_ms)
-WHENS = CRONS | st.builds(Once, MOMENTS) | st.builds(Every, st.integers(1, 10**9).map(lambda ms: f"{ms}ms"), st.none() | MOMENTS)
+RULES = st.builds(RRule, st.text(max_size=40), MOMENTS, tz=st.text(max_size=10), fold=st.sampled_from(OVERLAP_POLICIES))
+SUNS = st.builds(Solar, st.sampled_from(SOLAR_EVENTS), st.floats(-90, 90), st.floats(-180, 180))
+WHENS = (
+    CRONS
+    | RULES
+    | SUNS
+    | st.builds(Once, MOMENTS)
+    | st.builds(Every, st.integers(1, 10**9).map(lambda ms: f"{ms}ms"), st.none() | MOMENTS)
+)
 
 
 @given(WHENS)

@@ -12,6 +12,7 @@ from backbeat.core.cron_fields import FIELDS, values
 from backbeat.core.dialect import Dialect, dialect_of
 from backbeat.core.jenkins import picker, without_hashes
 from backbeat.core.when import Cron
+from backbeat.core.zone import LAST_YEAR
 from backbeat.errors import BadSchedule, nearest
 
 LONGEST = 128
@@ -37,6 +38,11 @@ class Rule:
     years: frozenset[int] | None
     elapsing: bool
     """Hour, minute or second is a wildcard, so that the job follows elapsed time when the clock jumps."""
+
+    @property
+    def last_year(self) -> int:
+        """The last year in which it may come."""
+        return LAST_YEAR if self.years is None else max(self.years)
 
     def walls(self, start: int, stop: int) -> Iterator[int]:
         """The wall times from `start`, included, to `stop`, not included, in order."""

@@ -55,17 +55,19 @@ FIELDS = {
 def values(field: Field, text: str, dialect: Dialect, key: str) -> frozenset[int]:
     """The values that a lower-case field text without L, W and # stands for. Raises BadSchedule, which names the field."""
     items = [text] if dialect.faithful else [_repaired(field, item, dialect) for item in text.split(",")]
+    # croniter itself wants a key for H; elsewhere schedules without one share their moment, and a note says so.
+    hash_key = None if dialect.faithful and not key else key
     try:
-        return frozenset(chain.from_iterable(_expanded(field, item, key if "h" in item else "") for item in items))
+        return frozenset(chain.from_iterable(_expanded(field, item, hash_key if "h" in item else None) for item in items))
     except (CroniterError, ValueError, KeyError, TypeError):
         raise bad(field, text, dialect) from None
 
 
 @lru_cache(maxsize=4096)
-def _expanded(field: Field, text: str, key: str) -> frozenset[int]:
+def _expanded(field: Field, text: str, key: str | None) -> frozenset[int]:
     columns = ["*"] * max(5, field.column + 1)
     columns[field.column] = text
-    found = croniter.expand(" ".join(columns), hash_id=key.encode() or None)[0][field.column]
+    found = croniter.expand(" ".join(columns), hash_id=None if key is None else key.encode())[0][field.column]
     return frozenset(field.everything) if "*" in found else frozenset(int(value) for value in found)
 
 

@@ -8,7 +8,9 @@ from itertools import chain, pairwise
 from backbeat.core.cron import Rule, parse
 from backbeat.core.cron_days import Days, MonthDay, NthWeekday
 from backbeat.core.cron_fields import FIELDS
-from backbeat.core.when import Every, Once, When, iso
+from backbeat.core.recurrence import recurrence
+from backbeat.core.when import Every, Once, RRule, Solar, When, iso
+from backbeat.core.zone import load
 
 _MONTHS = [
     "January",
@@ -36,6 +38,13 @@ def describe(when: When) -> str:
         return f"Every {when.interval}{since}."
     if isinstance(when, Once):
         return f"Once, at {iso(when.ms)}."
+    if isinstance(when, Solar):
+        return (
+            f"At {' '.join(reversed(when.event.removeprefix('solar_').split('_')))} at latitude {when.lat}, longitude {when.lon}."
+        )
+    if isinstance(when, RRule):
+        recurrence(when)
+        return f"By the rule {when.rule}, counted from {when.start.astimezone(load(when.tz)):%Y-%m-%d %H:%M:%S}, {when.tz} time."
     rule, zone = parse(when)
     parts = [_time(rule), _days(rule), _months(rule), _years(rule)]
     sentence = " ".join(part for part in parts if part)

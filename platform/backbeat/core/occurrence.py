@@ -10,8 +10,10 @@ from itertools import islice, takewhile
 from backbeat.core.cron import parse
 from backbeat.core.describe import describe
 from backbeat.core.notes import notes
+from backbeat.core.recurrence import recurrence
+from backbeat.core.solar import Sun
 from backbeat.core.wall import WallClock
-from backbeat.core.when import Cron, Every, When
+from backbeat.core.when import Cron, Every, Once, RRule, Solar, When
 from backbeat.core.zone import load
 
 __all__ = ["check", "describe", "last_before", "next_after", "notes", "upcoming"]
@@ -28,11 +30,11 @@ _EARLIEST, _LATEST = -62_000_000_000_000, 252_000_000_000_000
 
 def next_after(when: When, after_ms: int) -> int | None:
     """The first instant strictly after `after_ms`, None when there is none. Raises BadSchedule."""
-    if isinstance(when, Cron):
-        return _timeline(when).after(after_ms)
     if isinstance(when, Every):
         return after_ms + when.ms - (after_ms - when.anchor_ms) % when.ms
-    return when.ms if after_ms < when.ms else None
+    if isinstance(when, Once):
+        return when.ms if after_ms < when.ms else None
+    return _timeline(when).after(after_ms)
 
 
 def upcoming(when: When, after_ms: int, n: int) -> list[int]:
@@ -61,7 +63,7 @@ def _from(when: When, after_ms: int) -> Iterator[int]:
 
 def check(when: When) -> None:
     """Raise BadSchedule for bad syntax, an unknown zone, or an expression that never comes."""
-    if isinstance(when, Cron):
+    if not isinstance(when, (Every, Once)):
         _timeline(when)
 
 
@@ -100,7 +102,14 @@ class Timeline:
 
 
 @lru_cache(maxsize=8192)
-def _timeline(cron: Cron) -> Timeline:
-    rule, zone = parse(cron)
-    load(zone)
-    return Timeline(WallClock(rule, zone, cron.gap, cron.fold).after)
+def _timeline(when: Cron | RRule | Solar) -> Timeline:
+    """The timeline of a schedule, shared by all who ask for the same one. A new kind of schedule is read here."""
+    match when:
+        case Cron():
+            rule, zone = parse(when)
+            load(zone)
+            return Timeline(WallClock(rule, zone, when.gap, when.fold).after)
+        case RRule():
+            return Timeline(WallClock(recurrence(when), when.tz, when.gap, when.fold).after)
+        case Solar():
+            return Timeline(Sun(when).after)

@@ -11,7 +11,7 @@ from backbeat.core.duration import seconds
 from backbeat.core.job import JobSpec, Misfire, Overlap, Schedule
 from backbeat.core.priority import priority_of, queue_of
 from backbeat.core.retry import Retry
-from backbeat.core.when import Cron, Every, Once
+from backbeat.core.when import When
 from backbeat.errors import BadSchedule, DefinitionError, UnknownOption, nearest
 
 NOT_OPTIONS = frozenset({"name", "task", "schedules"})
@@ -46,7 +46,7 @@ def schedules_of(value: object, field: str = "schedule") -> tuple[Schedule, ...]
 def _schedule(item: object, field: str) -> Schedule:
     if isinstance(item, Schedule):
         return item
-    if isinstance(item, (Cron, Every, Once)):
+    if isinstance(item, When):
         return Schedule(item)
     hint = f" Write Cron({item!r})." if isinstance(item, str) else ""
     raise BadSchedule(field, f"expected Cron(…), Every(…), Once(…) or a list of them; got {item!r}.{hint}")

@@ -9,26 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from backbeat.core.cron import DAY, Rule
-from backbeat.core.zone import Stretch, new_year, stretches
+from backbeat.core.zone import DAY, Stretch, new_year, stretches
 
-FIRST_YEAR, LAST_YEAR = 1, 9990
-"""Python's calendar ends with 9999."""
+
+class Walls(Protocol):
+    """What names wall-clock times: a cron rule, or a recurrence."""
+
+    @property
+    def elapsing(self) -> bool:
+        """Whether it follows elapsed time when the clock jumps."""
+
+    @property
+    def last_year(self) -> int:
+        """The last year in which it may come."""
+
+    def walls(self, start: int, stop: int) -> Iterator[int]:
+        """The wall times from `start`, included, to `stop`, not included, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class WallClock:
     """A rule in a zone, with its policies for clock changes."""
 
-    rule: Rule
+    rule: Walls
     zone: str
     gap: str
     fold: str
 
     def after(self, moment: int) -> Iterator[int]:
         """Every instant of the rule after a moment, in order; UTC seconds."""
-        until = new_year(max(self.rule.years, default=LAST_YEAR) + 1 if self.rule.years is not None else LAST_YEAR)
+        until = new_year(self.rule.last_year + 1)
         # Nothing is nearer than the first wall time, whatever the zone: so far ahead no clock change needs looking up.
         first = next(self.rule.walls(moment - DAY, until + DAY), None)
         if first is None:

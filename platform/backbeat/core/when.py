@@ -13,6 +13,13 @@ GAP_POLICIES = ("shift", "skip")
 OVERLAP_POLICIES = ("first", "both", "last")
 DAY_POLICIES = ("dialect", "either", "both")
 DIALECTS = tuple(BY_NAME)
+_TWILIGHTS = ("civil", "nautical", "astronomical")
+SOLAR_EVENTS = (
+    "sunrise",
+    "solar_noon",
+    "sunset",
+    *(f"{kind}_{twilight}" for kind in ("dawn", "dusk") for twilight in _TWILIGHTS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,42 @@ class Once:
         object.__setattr__(self, "at", from_ms(self.ms))
 
 
-When = Cron | Every | Once
+@dataclass(frozen=True, slots=True)
+class RRule:
+    """An iCalendar rule (RFC 5545) from a start in an IANA zone: `RRule("FREQ=WEEKLY;BYDAY=MO", start=…, tz="Europe/Berlin")`.
+
+    `start` is the rule's DTSTART, and the first occurrence when the rule matches it. Rules by the hour or finer follow
+    elapsed time when the clock jumps; `gap` and `fold` are for the others, as with Cron.
+    """
+
+    rule: str
+    start: datetime
+    tz: str = "UTC"
+    gap: str = "shift"
+    fold: str = "first"
+
+    def __post_init__(self) -> None:
+        _one_of("gap", self.gap, GAP_POLICIES)
+        _one_of("fold", self.fold, OVERLAP_POLICIES)
+        object.__setattr__(self, "start", from_ms(to_ms(self.start) // 1000 * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Solar:
+    """An event of the sun at a place, as Celery's `solar`: `Solar("sunset", lat=52.5, lon=13.4)`, degrees north and east."""
+
+    event: str
+    lat: float
+    lon: float
+
+    def __post_init__(self) -> None:
+        _one_of("event", self.event, SOLAR_EVENTS)
+        for name, value, limit in (("lat", self.lat, 90), ("lon", self.lon, 180)):
+            if not -limit <= value <= limit:
+                raise BadSchedule(name, f"expected degrees from -{limit} to {limit}; got {value!r}.")
+
+
+When = Cron | Every | Once | RRule | Solar
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
@@ -110,12 +152,20 @@ def to_text(when: When) -> str:
             return f"every|{when.ms}|{when.anchor_ms}"
         case Once():
             return f"once|{when.ms}"
+        case Solar():
+            return f"solar|{when.event}|{when.lat!r}|{when.lon!r}"
+        case RRule():
+            head = ["rrule", _quoted(when.tz), str(to_ms(when.start)), _quoted(when.rule)]
+            return "|".join([*head, *_changed(when, RRule(when.rule, when.start, when.tz), ("gap", "fold"))])
     usual = Cron(when.expr, when.tz, when.dialect)
-    changed = {name: getattr(when, name) for name in ("gap", "fold", "days", "hash_key")}
-    extras = {"dialect": when.dialect} if when.dialect != "vixie" else {}
-    extras |= {name: value for name, value in changed.items() if value != getattr(usual, name)}
-    named = [f"{name}={_quoted(value)}" for name, value in extras.items()]
-    return "|".join(["cron", _quoted(when.tz), _quoted(when.expr), *named])
+    dialect = [f"dialect={when.dialect}"] if when.dialect != "vixie" else []
+    return "|".join(
+        ["cron", _quoted(when.tz), _quoted(when.expr), *dialect, *_changed(when, usual, ("gap", "fold", "days", "hash_key"))]
+    )
+
+
+def _changed(when: When, usual: When, names: tuple[str, ...]) -> list[str]:
+    return [f"{name}={_quoted(value)}" for name in names if (value := getattr(when, name)) != getattr(usual, name)]
 
 
 def from_text(text: str) -> When:
@@ -128,11 +178,18 @@ def from_text(text: str) -> When:
             case "once", [ms]:
                 return Once(from_ms(int(ms)))
             case "cron", [tz, expr, *extras]:
-                named = dict(extra.split("=", 1) for extra in extras)
-                return Cron(_plain(expr), _plain(tz), **{name: _plain(value) for name, value in named.items()})
+                return Cron(_plain(expr), _plain(tz), **_named(extras))
+            case "rrule", [tz, start, rule, *extras]:
+                return RRule(_plain(rule), from_ms(int(start)), _plain(tz), **_named(extras))
+            case "solar", [event, lat, lon]:
+                return Solar(event, float(lat), float(lon))
     except (ValueError, TypeError, OverflowError, OSError) as error:
         raise BadSchedule("schedule", f"expected a line as Backbeat writes it; got {text!r} ({error}).") from error
-    raise BadSchedule("schedule", f"expected a line that starts with cron|, every| or once|; got {text!r}.")
+    raise BadSchedule("schedule", f"expected a line that starts with cron|, every|, once|, rrule| or solar|; got {text!r}.")
+
+
+def _named(extras: list[str]) -> dict[str, str]:
+    return {name: _plain(value) for name, value in (extra.split("=", 1) for extra in extras)}
 
 
 def _quoted(text: str) -> str:
