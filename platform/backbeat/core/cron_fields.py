@@ -99,7 +99,7 @@ def _range(field: Field, item: str, dialect: Dialect, parts: re.Match[str]) -> l
     elif parts["high"] == "l" and field.name == "day" and "L" in dialect.special:
         last = field.high
     else:
-        last = 7 if eighth_day and parts["high"] == "7" and first else number(field, parts["high"], dialect)
+        last = 7 if eighth_day and parts["high"] == "7" != parts["low"] else number(field, parts["high"], dialect)
     if first <= last:
         return [field.low if value > field.high else value for value in range(first, last + 1)]
     if not dialect.wraps:
