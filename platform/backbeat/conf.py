@@ -118,9 +118,25 @@ def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
         if scheme not in schemes:
             expected = f"expected a URL that starts with one of {', '.join(schemes)}"
             raise ValueError(f"{expected}; got {_safe(text)}.{nearest(scheme, schemes)}")
+        _refuse_broken(text)
         return text
 
     return read
+
+
+def _refuse_broken(url: str) -> None:
+    """Raise ValueError for what would only be noticed at the first connection, in words that do not name the setting."""
+    parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"expected a port number after the host; got {_safe(url)}.") from None
+    if parts.scheme in ("unix", "redis+socket") and not parts.path.strip("/"):
+        raise ValueError(f"expected the path of a socket, as in {parts.scheme}:///run/redis.sock; got {_safe(url)}.")
+    if parts.scheme in ("redis", "rediss") and not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
+        raise ValueError(
+            f"expected the number of a database after the host, as in {parts.scheme}://host:6379/0; got {_safe(url)}."
+        )
 
 
 def _safe(url: str) -> str:

@@ -86,6 +86,24 @@ def test_a_password_is_not_repeated_in_a_message():
 
 
 @pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("redis://cache:port/0", "expected a port number after the host; got redis://cache:port/0."),
+        (
+            "redis://:pw@cache/jobs",
+            "expected the number of a database after the host, as in redis://host:6379/0; got redis://***@cache/jobs.",
+        ),
+        ("unix://", "expected the path of a socket, as in unix:///run/redis.sock; got unix://."),
+    ],
+)
+def test_an_address_that_no_client_could_use_is_refused(url: str, sentence: str):
+    with pytest.raises(ConfigurationError) as refusal:
+        Settings.load({"REDIS_URL": url})
+
+    assert str(refusal.value) == f"REDIS_URL: {sentence}"
+
+
+@pytest.mark.parametrize(
     ("environment", "name"),
     [
         ({"BACKBEAT_RUN_LEASE": "1s"}, "BACKBEAT_RUN_LEASE"),

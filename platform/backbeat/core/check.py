@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from backbeat.core import occurrence
+from backbeat.core.arguments import too_much
 from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.message import arguments_of
@@ -48,10 +49,10 @@ def argument_problems(args: Any, kwargs: Any) -> list[DefinitionError]:
     if not hasattr(kwargs, "items") or not all(isinstance(name, str) for name in kwargs):
         return [BadArguments("kwargs", f'expected named arguments, such as {{"day": "2026-11-23"}}; got {kwargs!r}.')]
     try:
-        arguments_of(args, kwargs)
+        text = arguments_of(args, kwargs)
     except (TypeError, ValueError, RecursionError) as error:
         return [BadArguments("args", f"expected values that JSON can hold; {error}.")]
-    return []
+    return [BadArguments("args", reason)] if (reason := too_much(text)) else []
 
 
 def verify(spec: JobSpec) -> JobSpec:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
+from backbeat.core.arguments import too_much
 from backbeat.core.keys import RunId, submitted_id
 from backbeat.core.message import arguments_of, envelope
 from backbeat.core.priority import priority_of
@@ -107,9 +108,12 @@ def checked_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any])
     if registered is not None:
         args, kwargs = registered.params.validate(args, kwargs)
     try:
-        return arguments_of(args, kwargs)
-    except (TypeError, ValueError) as error:
+        text = arguments_of(args, kwargs)
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadArguments("args", f"expected values that JSON can hold; {error}.") from error
+    if reason := too_much(text):
+        raise BadArguments("args", reason)
+    return text
 
 
 @_outage_told
