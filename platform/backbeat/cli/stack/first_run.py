@@ -8,23 +8,46 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from backbeat.cli.common import use_app
+from backbeat.core.state import TERMINAL
+from backbeat.errors import BackbeatError
 
 USER = "admin"
-_ASK_SECONDS = 0.1
+_ASK_SECONDS, _TELL_SECONDS = 0.1, 2.0
 
 
 @click.command()
 @click.option("--reset-password", is_flag=True)
-def main(reset_password: bool) -> None:
-    """Prepare the database."""
+@click.option("--graph", help="A DAG to run at once.")
+@click.option("--wait", type=float, default=300.0, help="Seconds to wait for that DAG's end.")
+def main(reset_password: bool, graph: str | None, wait: float) -> None:
+    """Prepare the database, then run a DAG to its end."""
+    try:
+        _perform(reset_password, graph, wait)
+    except BackbeatError as error:
+        tell("refused", error=str(error))
+        sys.exit(1)
+
+
+def _perform(reset_password: bool, graph: str | None, wait: float) -> None:
     # Loads the modules of jobs and dags as a worker would.
     use_app().loader.import_default_modules()
     tell("prepared", password=_prepared_database(reset_password), user=USER, failures=_synced())
+    if graph is None:
+        return
+    from backbeat.runtime.submit import submit
+
+    run = submit(graph, reason="first start")
+    tell("triggered", run=run)
+    for fact in followed(run, wait):
+        tell(**fact)
 
 
 def tell(event: str, **facts: Any) -> None:
@@ -59,6 +82,41 @@ def _synced() -> list[str]:
 
     sync_from_code()
     return [str(failure) for failure in failures]
+
+
+def followed(run: str, wait: float) -> Iterator[dict[str, Any]]:
+    """A `progress` fact now and then, and `ended` with the state and lines of summary once history holds the end."""
+    from backbeat.admin.models import DagRun, Run
+
+    began = said = time.monotonic()
+    while time.monotonic() - began < wait:
+        # The run's own row and those of its nodes travel in different streams; the last of either ends the wait.
+        state = DagRun.objects.filter(dag_run_id=run).values_list("state", flat=True).first()
+        nodes = Counter(Run.objects.filter(dag_run=run).values_list("state", flat=True))
+        open_nodes = sum(count for name, count in nodes.items() if name not in TERMINAL)
+        if state in TERMINAL and not open_nodes:
+            yield {"event": "ended", "state": state, "summary": [_count(nodes), *_result_of(run)]}
+            return
+        if time.monotonic() - said > _TELL_SECONDS:
+            said = time.monotonic()
+            yield {"event": "progress", "done": sum(nodes.values()) - open_nodes, "total": sum(nodes.values())}
+        time.sleep(_ASK_SECONDS)
+    yield {"event": "ended", "state": f"not ended after {wait:g} s", "summary": []}
+
+
+def _count(nodes: Mapping[str, int]) -> str:
+    return f"{sum(nodes.values())} nodes: " + ", ".join(f"{count} {state}" for state, count in sorted(nodes.items()))
+
+
+def _result_of(run: str) -> list[str]:
+    """What the node that ended last returned: the plain values of a table, a line each."""
+    from backbeat.admin.models import Run
+
+    last = Run.objects.filter(dag_run=run).exclude(finished_at=None).order_by("-finished_at").first()
+    result = json.loads(last.result) if last is not None and last.result else None
+    if not isinstance(result, dict):
+        return []
+    return [f"{name:<14} {value}" for name, value in result.items() if isinstance(value, str | int | float)]
 
 
 if __name__ == "__main__":

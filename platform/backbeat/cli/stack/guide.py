@@ -65,6 +65,8 @@ class FirstRun:
         for fact in self.facts():
             if fact["event"] == event:
                 return fact
+            if fact["event"] == "refused":
+                raise BackbeatError(fact["error"])
         raise BackbeatError(f"the first start broke off before it was {event}:\n{self.log()}")
 
     def stop(self) -> None:
@@ -146,7 +148,9 @@ class Guide(threading.Thread):
                 self._say(f"graph {GRAPH}: {fact['done']} of {fact['total']} nodes done")
             elif fact["event"] == "ended":
                 self._say(f"graph {GRAPH} {fact['state']} after {time.time() - self.manner.began:.1f} s")
-        if last["event"] == "broken" and self.supervisor.returncode is None:
+            elif fact["event"] == "refused":
+                self._say(f"graph {GRAPH} can't run: {fact['error']}")
+        if last["event"] in ("broken", "triggered", "progress") and self.supervisor.returncode is None:
             self._say(f"the first graph broke off:\n{self.first_run.log()}")
         return last
 
