@@ -195,6 +195,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 OTHER_VARIABLES: dict[str, str] = {
+    "BACKBEAT_OUTPUTS": "where outputs of DAG nodes go that are too large for Redis: a folder, or a URL for fsspec",
     "BACKBEAT_REDIS_SERVER": "the server program of `backbeat dev`: a path, or `path` to look on PATH",
     "BACKBEAT_WEB_PORT": "the web server's port in the Procfile",
     "BACKBEAT_FLOWER_PORT": "Flower's port in the Procfile",

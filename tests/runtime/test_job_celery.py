@@ -54,6 +54,11 @@ def legacy(moment: datetime, times: int = 1) -> list[Any]:
     return [type(moment).__name__, times]
 
 
+@shared_task(name="legacy.total", pydantic=True)
+def total(order: Order) -> str:
+    return f"{type(order).__name__} {order.total}"
+
+
 @pytest.fixture
 def app(redis_url: str, redis_broker_url: str) -> Iterator[Backbeat]:
     with conf.override(redis_url=redis_url, broker_url=redis_broker_url):
@@ -151,7 +156,7 @@ def test_canvas_is_made_of_jobs(worker: Any):
 @pytest.fixture
 def adopted() -> Iterator[None]:
     yield
-    for name in ("legacy.when", "legacy.nightly"):
+    for name in ("legacy.when", "legacy.nightly", "legacy.total"):
         registry.jobs.pop(name, None)
 
 
@@ -174,6 +179,9 @@ class TestAdoption:
         assert nightly.spec.task == "legacy.when"
         assert answer.id.startswith("legacy.nightly:")
         assert answer.get(timeout=15) == ["datetime", 1]
+
+    def test_a_task_that_takes_pydantic_models_gets_them(self, worker: Any):
+        assert adopt(total).delay(Order(number=1, total=Decimal("9.90"))).get(timeout=15) == "Order 9.90"
 
     def test_arguments_are_counted_as_celery_does(self, app: Backbeat):
         nightly = adopt(legacy)

@@ -132,6 +132,15 @@ def test_a_parameter_without_a_hint_takes_what_json_holds():
         params.validate([datetime(2026, 1, 1, tzinfo=UTC)], {})
 
 
+def test_none_is_welcome_where_it_is_the_default():
+    def use(x: int = None, y: str | None = None) -> None: ...  # type: ignore[assignment] # noqa: RUF013 - what is tested
+
+    params = Params.of(use)
+
+    assert params.validate([None], {"y": None}) == ([None], {"y": None})
+    assert params.json_schema()["properties"]["x"]["anyOf"] == [{"type": "integer"}, {"type": "null"}]
+
+
 def test_a_number_that_json_does_not_have_is_refused():
     def scaled(x: float, y=0) -> None: ...  # type: ignore[no-untyped-def] # what is tested
 

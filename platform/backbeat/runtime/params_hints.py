@@ -31,7 +31,7 @@ class HintParams(Params):
         self._rest = next((p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL), None)
         self._extra = next((p.name for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
         self._required = {p.name for p in parameters if p.default is Parameter.empty} - {self._rest, self._extra}
-        self._adapters = {p.name: _adapter(p.name, hints[p.name]) for p in parameters if hints.get(p.name, Any) is not Any}
+        self._adapters = {p.name: _adapter(p.name, _meant(p, hints)) for p in parameters if hints.get(p.name, Any) is not Any}
 
     def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
         """The arguments as JSON can carry them. Raises BadArguments with every mistake."""
@@ -121,6 +121,12 @@ class HintParams(Params):
             return to_json(value, where)
         typed = self._typed(name, where, value)
         return to_json(adapter.dump_python(typed, mode="json", by_alias=False, round_trip=True, warnings=False), where)
+
+
+def _meant(parameter: Parameter, hints: Mapping[str, Any]) -> Any:
+    """The hint; `x: int = None` takes None too, as whoever wrote it surely meant."""
+    hint = hints[parameter.name]
+    return hint | None if parameter.default is None else hint
 
 
 def _adapter(name: str, hint: Any) -> TypeAdapter[Any]:

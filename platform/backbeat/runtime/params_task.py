@@ -19,6 +19,8 @@ class TaskParams(HintParams):
         return {}
 
     def _pack(self, name: str, where: str, value: Any) -> Any:  # noqa: ARG002 - as HintParams calls it
+        if hasattr(value, "model_dump"):
+            value = value.model_dump(mode="json")
         try:
             return json.loads(celery_json.dumps(value, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
