@@ -19,9 +19,7 @@ class Line(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """The value of a text."""
-        if not isinstance(value, str):
-            return value
-        return self.read(value.strip())
+        return self.read((value or "").strip()) if value is None or isinstance(value, str) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compared as values: 90s and 1m30s are the same."""

@@ -99,12 +99,13 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for ty
         super().__init__(*args, **options)
         saved = self.instance.pk is not None
         # A name is an identity: a job by another name is another job.
-        self.fields["name"].disabled = saved
-        self.fields["task"].disabled = saved and self.instance.source == Source.CODE
-        if saved:
-            for name, field in self.fields.items():
-                if owner := mark(self.instance, _OPTION_OF.get(name, name)):
-                    field.help_text = format_html("{} {}", field.help_text, owner)
+        fixed = {"name": saved, "task": saved and self.instance.source == Source.CODE}
+        # Whoever may only look gets a form without fields.
+        for name, field in self.fields.items():
+            field.disabled = fixed.get(name, False)
+            owner = mark(self.instance, _OPTION_OF.get(name, name)) if saved else ""
+            if owner:
+                field.help_text = format_html("{} {}", field.help_text, owner)
 
     def clean(self) -> dict[str, Any]:
         """Ask the one validator, and refuse to write over a change that the user has not seen."""

@@ -23,7 +23,7 @@ from backbeat.admin import definitions
 from backbeat.admin.models import Job
 from backbeat.admin.pages.inputs import Json
 from backbeat.admin.pages.job_form import PRIORITY_CHOICES
-from backbeat.errors import BackbeatError, DefinitionError
+from backbeat.errors import BackbeatError, BadArguments, DefinitionError
 from backbeat.runtime.submit import submit
 
 
@@ -165,8 +165,7 @@ def _do(admin: Any, request: HttpRequest, verb: str, jobs: list[Job], form: Ask)
             line = VERBS[verb].act(job, _given(form, job, len(jobs)), request.user.get_username())
         except (BackbeatError, RedisError, OSError) as error:
             if len(jobs) == 1:
-                field = error.field if isinstance(error, DefinitionError) and error.field in form.fields else None
-                form.add_error(field, getattr(error, "sentence", str(error)))
+                _show(form, error)
                 return False
             messages.error(request, f"{job.name}: {error}")
             continue
@@ -176,6 +175,14 @@ def _do(admin: Any, request: HttpRequest, verb: str, jobs: list[Job], form: Ask)
         shown = " ".join(done[:5]) + (f" And {len(done) - 5} more." if len(done) > 5 else "")
         messages.success(request, shown)
     return True
+
+
+def _show(form: Ask, error: Exception) -> None:
+    if isinstance(error, DefinitionError) and error.field in form.fields:
+        form.add_error(error.field, error.sentence)
+    else:
+        # What else a BadArguments names is a parameter of the job's function.
+        form.add_error("kwargs" if isinstance(error, BadArguments) and "kwargs" in form.fields else None, str(error))
 
 
 def _given(form: Ask, job: Job, count: int) -> dict[str, Any]:

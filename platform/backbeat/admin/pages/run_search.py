@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,12 @@ class _Words(admin.SimpleListFilter):
         return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
 
 
+def _with_chosen(request: HttpRequest, parameter: str, words: Iterable[str]) -> list[tuple[str, str]]:
+    """The words and the one in the address, which Django would ignore were it not among them."""
+    chosen = request.GET.get(parameter)
+    return [(word, word) for word in dict.fromkeys([*words, *([chosen] if chosen else [])])]
+
+
 class ByState(_Words):
     """The state, from the table of states; no query asks which there are."""
 
@@ -71,10 +78,7 @@ class ByJob(_Words):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The names of the jobs, or only the chosen one."""
         names = list(Job.objects.order_by("name").values_list("name", flat=True)[: JOBS_LISTED + 1])
-        chosen = request.GET.get("job")
-        if len(names) > JOBS_LISTED:
-            names = []
-        return [(name, name) for name in dict.fromkeys([*names, *([chosen] if chosen else [])])]
+        return _with_chosen(request, "job", names if len(names) <= JOBS_LISTED else [])
 
 
 class ByPool(_Words):
@@ -84,7 +88,8 @@ class ByPool(_Words):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The pools that jobs name."""
-        return [(pool, pool) for pool in Job.objects.order_by("pool").values_list("pool", flat=True).distinct()[:JOBS_LISTED]]
+        pools = Job.objects.order_by("pool").values_list("pool", flat=True).distinct()[:JOBS_LISTED]
+        return _with_chosen(request, "pool", pools)
 
 
 class ByTime(admin.SimpleListFilter):

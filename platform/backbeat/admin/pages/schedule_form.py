@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.admin.widgets import AdminSplitDateTime
 
 from backbeat.admin.definitions import misfits
 from backbeat.admin.models import Schedule
 from backbeat.admin.pages.inputs import Duration, Json
 from backbeat.admin.pages.job_form import suggesting
 from backbeat.admin.rows import Values, schedule_spec, schedule_values_in
-from backbeat.core.check import schedule_problems
+from backbeat.core.check import argument_problems, schedule_problems
 from backbeat.core.dialect import BY_NAME
 from backbeat.core.when import DAY_POLICIES, GAP_POLICIES, OVERLAP_POLICIES
-from backbeat.errors import DefinitionError
+from backbeat.errors import BadArguments, DefinitionError
 
 KINDS = [("cron", "cron expression"), ("every", "interval"), ("once", "one moment")]
 # The input that an error about the schedule as a whole belongs to.
@@ -23,6 +24,11 @@ _FIELD_OF_KIND = {"cron": "expr", "every": "interval", "once": "at"}
 
 def _choices(words: tuple[str, ...], empty: str) -> list[tuple[str, str]]:
     return [("", empty), *((word, word) for word in words)]
+
+
+def moment(**options: Any) -> forms.SplitDateTimeField:
+    """A date and a time, in the two inputs that Django's admin has for them."""
+    return forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, **options)
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for type checkers
@@ -38,6 +44,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
     days = forms.ChoiceField(choices=[(word, word) for word in DAY_POLICIES], initial="dialect", required=False)
     args = Json(label="Arguments", empty=list, help_text='A JSON list, for example [1, "two"].')
     kwargs = Json(label="Named arguments", empty=dict, help_text='A JSON object, for example {"limit": 10}.')
+    at = moment(help_text="The one moment, in UTC.")
+    anchor = moment(help_text="Intervals are counted from here (UTC); from the epoch when empty.")
+    start = moment(help_text="Not due before (UTC).")
+    end = moment(help_text="Not due after (UTC).")
     jitter = Duration(empty=0.0, help_text="Spread over this length, always at the same point for one schedule.")
 
     class Meta:
@@ -93,6 +103,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
         return cleaned
 
     def _problems(self) -> list[DefinitionError]:
+        if wrong := argument_problems(self.cleaned_data["args"], self.cleaned_data["kwargs"]):
+            return list(wrong)
         try:
             spec = schedule_spec(self.values())
         except DefinitionError as error:
@@ -101,7 +113,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
 
     def _show(self, error: DefinitionError) -> None:
         field = _FIELD_OF_KIND[self.cleaned_data["kind"]] if error.field == "schedule" else error.field
-        self.add_error(field if field in self.fields else None, error.sentence)
+        if field in self.fields:
+            self.add_error(field, error.sentence)
+        else:
+            # What is left names a parameter of the job's function.
+            self.add_error("kwargs" if isinstance(error, BadArguments) else None, str(error))
 
     def values(self) -> Values:
         """The schedule's plain values. Raises DefinitionError when it names no moment."""
@@ -120,8 +136,7 @@ class ScheduleFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # gen
         return form
 
     def clean(self) -> None:
-        """Several schedules need keys to tell them apart."""
-        super().clean()
+        """Several schedules need keys to tell them apart; in our words, which Django's own check would come before."""
         if any(self.errors):
             return
         keys = [form.cleaned_data.get("key", "") for form in self.wanted()]
