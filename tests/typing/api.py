@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 from pydantic import BaseModel
 
-from backbeat import Backbeat, Cron, Every, Once, Retry, Schedule, adopt, current_run, job, submit
+from backbeat import Backbeat, Cron, Every, Once, Retry, Schedule, adopt, current_run, dag, job, submit
 from backbeat.core.keys import RunId
 from backbeat.testing import run_inline
 
@@ -83,6 +83,19 @@ def wrong_type() -> None: ...
 
 @job("x", schedule="0 4 * * *")  # type: ignore[arg-type]
 def text_is_no_schedule() -> None: ...
+
+
+@dag("etl.daily", schedule=Cron("0 4 * * *"), max_active=1, timeout="1h")
+def etl(day: str = "2026-01-01") -> None:
+    with dag.group("all"):
+        plain(1)
+
+
+assert_type(etl.start(key="a"), RunId)
+
+
+@dag("x", max_activ=1)  # type: ignore[call-overload, untyped-decorator]
+def misspelt_graph() -> None: ...
 
 
 app = Backbeat("webadmin")
