@@ -51,9 +51,8 @@ class Expression:
 
     @property
     def elapsing(self) -> bool:
-        """Debian's test for a wildcard job, and a range over everything, which means the same."""
-        starred = self.minute.text.startswith("*") or self.hour.text.startswith("*")
-        return starred or len(self.minute.values) == 60 or len(self.hour.values) == 24
+        """Debian's test for a wildcard job."""
+        return self.minute.text.startswith("*") or self.hour.text.startswith("*")
 
     def matches(self, wall: datetime) -> bool:
         """Whether a wall-clock minute is named."""

@@ -85,9 +85,10 @@ def parse(cron: Cron) -> tuple[Rule, str]:
     """The rule of an expression, and the name of its zone. Raises BadSchedule."""
     dialect = dialect_of(cron.dialect)
     expr, zone = _with_zone(cron, dialect)
-    texts = _fields(expr, dialect, cron.hash_key)
+    given = _fields(expr, dialect, cron.hash_key)
     if dialect.name == "jenkins":
-        texts = without_hashes(texts, picker(cron.hash_key))
+        given = without_hashes(given, picker(cron.hash_key))
+    texts = _LEFT_OUT | given
     found = {name: values(FIELDS[name], texts[name], dialect, cron.hash_key) for name in ("month", "year", *_CLOCK)}
     hours, minutes, seconds = (tuple(sorted(found[name])) for name in _CLOCK)
     rule = Rule(
@@ -97,12 +98,17 @@ def parse(cron: Cron) -> tuple[Rule, str]:
         days_of(texts["day"], texts["weekday"], dialect, cron.hash_key, cron.days),
         found["month"],
         None if texts["year"] == "*" else found["year"],
-        # Debian's test is a leading *; a range over every hour, as 0-23/1, means the same and is treated alike.
-        any(texts[name].startswith("*") or len(found[name]) == len(FIELDS[name].everything) for name in _CLOCK),
+        _elapsing(given, dialect),
     )
     if not rule.ever():
         raise BadSchedule("schedule", f"expected a date that exists; {cron.expr!r} never comes.")
     return rule, zone
+
+
+def _elapsing(given: dict[str, str], dialect: Dialect) -> bool:
+    """Debian's test for a wildcard: the field starts with *. A range over every hour is a list of fixed times."""
+    starred = any(given.get(name, "").startswith("*") for name in _CLOCK)
+    return starred or (dialect.seconds_elapse and "second" in given)
 
 
 def _with_zone(cron: Cron, dialect: Dialect) -> tuple[str, str]:
@@ -119,7 +125,7 @@ def _with_zone(cron: Cron, dialect: Dialect) -> tuple[str, str]:
 
 
 def _fields(expr: str, dialect: Dialect, key: str) -> dict[str, str]:
-    """The expression's fields by name, in lower case; those that it leaves out as they are meant."""
+    """The expression's fields by name, in lower case."""
     text = expr.strip().lower()
     if text.startswith("@"):
         text = _macro(text, dialect, key)
@@ -129,7 +135,7 @@ def _fields(expr: str, dialect: Dialect, key: str) -> dict[str, str]:
         counts = " or ".join(str(len(layout)) for layout in dialect.layouts)
         orders = "; or ".join(" ".join(layout) for layout in dialect.layouts)
         raise BadSchedule("schedule", f"expected {counts} fields ({orders}); got {len(parts)} in {expr!r}.")
-    return dict(zip(layout, parts, strict=True)) | {name: text for name, text in _LEFT_OUT.items() if name not in layout}
+    return dict(zip(layout, parts, strict=True))
 
 
 def _macro(text: str, dialect: Dialect, key: str) -> str:

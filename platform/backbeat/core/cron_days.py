@@ -135,6 +135,8 @@ def _nth_weekdays(item: str, dialect: Dialect) -> list[NthWeekday]:
     if not parts or ("#" if "#" in item else "L") not in dialect.special:
         return []
     if ending := parts["ending"] or parts["leading"]:
+        if ending.isalpha() and not dialect.named_last:
+            raise bad(field, item, dialect)
         return [NthWeekday(number(field, ending, dialect), 0)]
     nth = int(parts["nth"])
     if not 1 <= nth <= 5:

@@ -39,6 +39,13 @@ CRONITER_MACROS = {
     "@hourly": "h * * * * h",
 }
 
+NODE_MACROS = MACROS | {
+    "@secondly": "* * * * * *",
+    "@minutely": "* * * * *",
+    "@weekdays": "0 0 * * 1-5",
+    "@weekends": "0 0 * * 0,6",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -69,6 +76,10 @@ class Dialect:
     """Which of `L W # ? H` and `~` it knows."""
     alone: str = ""
     """Which of them have to stand alone in their field."""
+    seconds_elapse: bool = False
+    """Whether every expression with seconds follows elapsed time when the clock jumps, wildcard or not."""
+    named_last: bool = True
+    """Whether FRIL means the last Friday, as 5L does."""
     step_limit: bool = False
     """Whether a step as long as its field is an error rather than a step that never comes."""
     zone: str = ""
@@ -94,6 +105,16 @@ _ROBFIG = Dialect(
 )
 ROWS = (
     Dialect("vixie", "Debian cron; a sixth field is seconds", (CRON, SECONDS_LAST), special="LW#?H~"),
+    Dialect(
+        "cronsim",
+        "cronsim of Healthchecks: Debian's, seconds may come first",
+        (CRON, SECONDS_FIRST),
+        wraps=False,
+        special="LW#",
+        seconds_elapse=True,
+        named_last=False,
+        macros={},
+    ),
     Dialect(
         "celery",
         "celery.schedules.crontab, in cron's order",
@@ -142,7 +163,9 @@ ROWS = (
         faithful=True,
         hashed_macros=CRONITER_MACROS,
     ),
-    Dialect("spring", "Spring: seconds first, both day fields must match", (SECONDS_FIRST,), days="both", special="LW#?"),
+    Dialect(
+        "spring", "Spring: seconds first, both day fields must match", (SECONDS_FIRST,), days="both", wraps=False, special="LW#?"
+    ),
     Dialect(
         "fugit",
         "fugit of sidekiq-cron and GoodJob: seconds may come first, a zone last",
@@ -150,14 +173,20 @@ ROWS = (
         days="either",
         zone="last",
     ),
-    Dialect("node", "croner and cron-parser of Node.js: seconds may come first", (CRON, SECONDS_FIRST), days="either"),
+    Dialect(
+        "node",
+        "croner and cron-parser of Node.js: seconds may come first",
+        (CRON, SECONDS_FIRST),
+        days="either",
+        wraps=False,
+        macros=NODE_MACROS,
+    ),
 )
 BY_NAME = {row.name: row for row in ROWS}
 ALIASES = {
     "cron": "vixie",
     "cron6": "spring",
     "crontab": "vixie",
-    "cronsim": "vixie",
     "debian": "vixie",
     "airflow": "croniter",
     "celery-crontab": "celery",
