@@ -43,7 +43,7 @@ def world() -> str:
 class Dev(OwnProcess):
     """`backbeat dev` in a copy of this deployment, in a folder with a space in its name."""
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(self, root: Path, *options: str, command: str = "dev") -> None:
         env = {
             name: value
             for name, value in os.environ.items()
@@ -51,7 +51,7 @@ class Dev(OwnProcess):
         }
         # The editable install of the checkout would else be found first.
         env |= {"PYTHONPATH": str(root), "BACKBEAT_HOME": str(root / ".backbeat")}
-        super().__init__("dev", [sys.executable, "-m", "backbeat.cli", "dev", "--quiet", *options], root, env)
+        super().__init__("dev", [sys.executable, "-m", "backbeat.cli", command, *options], root, env)
         self.root = root
 
     def members(self) -> list[int]:
@@ -94,7 +94,7 @@ def root(server_folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest.fixture
 def dev(root: Path) -> Iterator[Dev]:
-    started = Dev(root, "--no-graph")
+    started = Dev(root, "--quiet", "--no-graph")
     started.start()
     yield started
     if started.alive:
@@ -154,7 +154,7 @@ def test_a_taken_port_is_named_and_another_one_used(root: Path) -> None:
         holder.bind((ports.HOST, 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        dev = Dev(root, "--no-graph")
+        dev = Dev(root, "--quiet", "--no-graph")
         dev.env = {**(dev.env or {}), "BACKBEAT_WEB_PORT": str(taken)}
         dev.start()
 
@@ -166,7 +166,7 @@ def test_a_taken_port_is_named_and_another_one_used(root: Path) -> None:
 
 def test_a_server_that_evicts_is_refused_with_the_cure(root: Path, redis_server: RedisServer, redis_client: redis.Redis) -> None:
     redis_client.config_set("maxmemory-policy", "allkeys-lru")
-    dev = Dev(root, "--no-graph")
+    dev = Dev(root, "--quiet", "--no-graph")
     dev.env = {**(dev.env or {}), "REDIS_URL": redis_server.url}
 
     dev.start()
@@ -175,3 +175,29 @@ def test_a_server_that_evicts_is_refused_with_the_cure(root: Path, redis_server:
     redis_client.config_set("maxmemory-policy", "noeviction")
     assert dev.stop() == 2
     assert "CONFIG SET maxmemory-policy noeviction" in dev.logs()
+
+
+def test_demo_runs_the_graph_to_green_prints_it_and_leaves_nothing(root: Path) -> None:
+    demo = Dev(root, "--figures", command="demo")
+    demo.start()
+
+    eventually(lambda: not demo.alive, within=150, every=0.2, message=demo.logs)
+
+    assert demo.stop() == 0, demo.logs()
+    assert int(demo.said(r"(\d+) nodes: \1 succeeded")[1]) > 60
+    assert Path(demo.said(r"report +(\S.*html)")[1]).is_file()
+    assert demo.said(r"succeeded: first graph [\d.]+ s after the start, UI [\d.]+ s")
+    assert demo.said(r"idle: \d+ processes, CPU [\d.]+ % of one core, memory \d+ MiB")
+    assert demo.members() == []
+
+
+def test_demo_is_red_when_the_graph_is(root: Path) -> None:
+    graph = root / "dags" / "environment_audit.py"
+    graph.write_text(graph.read_text().replace("check_requirements(installed)", "check_requirements([{}])"))
+    demo = Dev(root, command="demo")
+    demo.start()
+
+    eventually(lambda: not demo.alive, within=150, every=0.2, message=demo.logs)
+
+    assert demo.stop() == 1
+    assert demo.said(r"failed: first graph")

@@ -145,7 +145,8 @@ class Guide(threading.Thread):
             if fact["event"] == "triggered":
                 self._say(f"graph {GRAPH} started: {fact['run']}")
             elif fact["event"] == "progress":
-                self._say(f"graph {GRAPH}: {fact['done']} of {fact['total']} nodes done")
+                nodes = f"{fact['done']} of {fact['total']} nodes done" if fact["total"] else "waiting for a worker"
+                self._say(f"graph {GRAPH}: {nodes}")
             elif fact["event"] == "ended":
                 self._say(f"graph {GRAPH} {fact['state']} after {time.time() - self.manner.began:.1f} s")
             elif fact["event"] == "refused":
