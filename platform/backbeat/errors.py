@@ -55,6 +55,10 @@ class UnknownJob(BackbeatError, LookupError):
     """No job of that name is registered or defined."""
 
 
+class UnknownRun(BackbeatError, LookupError):
+    """No run of that id is known here (any more)."""
+
+
 class IllegalTransition(BackbeatError):
     """A run was asked to make a move that its state does not allow."""
 
@@ -75,8 +79,5 @@ class GraphError(DefinitionError):
     """A DAG is not a graph that can run. `problems` holds one sentence for each thing that is wrong."""
 
     def __init__(self, field: str, problems: str | Iterable[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems = tuple(problems.split("\n") if isinstance(problems, str) else problems)
         super().__init__(field, "\n".join(self.problems))
-
-    def __reduce__(self) -> tuple[type[GraphError], tuple[str, tuple[str, ...]]]:
-        return type(self), (self.field, self.problems)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from backbeat.core.dag_shape import Shape, shape_of
 from backbeat.core.job import Misfire, Overlap, Schedule
 from backbeat.core.retry import Retry
-from backbeat.errors import GraphError
+from backbeat.errors import BadArguments, GraphError, nearest
 
 MAX_ITEMS = 10_000
 """How many items a mapped node may have."""
@@ -120,7 +120,8 @@ class Dag:
     required: tuple[str, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     pool: str | None = None
-    priority: int = 5
+    priority: int | None = None
+    """What its nodes have, unless they say otherwise; None leaves each job its own."""
     retry: Retry | None = None
     urgent_path: bool = False
     """Raise the priority of the nodes on the critical path by one."""
@@ -157,6 +158,20 @@ class Dag:
     def parameters(self) -> frozenset[str]:
         """Every parameter that a run takes."""
         return frozenset((*self.params, *self.required))
+
+
+def bound(dag: Dag, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of one run by name, defaults included. Raises BadArguments with everything that does not fit."""
+    names = [*dag.required, *dag.params]
+    given = dict(zip(names, args, strict=False))
+    wrong = [f"no parameter {name!r}.{nearest(name, names)}" for name in kwargs if name not in names]
+    wrong += [f"{name!r} is given twice." for name in kwargs if name in given]
+    wrong += [f"{name!r} is missing." for name in dag.required if name not in given and name not in kwargs]
+    if len(args) > len(names):
+        wrong.append(f"expected at most {len(names)} by position; got {len(args)}.")
+    if wrong:
+        raise BadArguments("params", f"DAG {dag.name!r} takes {', '.join(names) or 'nothing'}: {' '.join(wrong)}")
+    return {**dag.params, **given, **kwargs}
 
 
 def laters(value: Any) -> Iterator[Ref | Param]:

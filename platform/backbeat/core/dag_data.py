@@ -101,19 +101,24 @@ def node_from(data: Mapping[str, Any]) -> Node:
     )
 
 
-def encode(value: Any) -> Any:
-    """A value with its references as `{"$ref": …}` and `{"$param": …}`."""
+def encode(value: Any, of_ref: Callable[[Ref], Any] | None = None) -> Any:
+    """A value with its references as `{"$ref": …}` (or as `of_ref` writes them) and `{"$param": …}`."""
     if isinstance(value, Ref):
-        return {_REF: value.node, "path": list(value.path)} if value.path else {_REF: value.node}
+        return of_ref(value) if of_ref else ref_data(value)
     if isinstance(value, Param):
         return {_PARAM: value.name}
     if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
+        return [encode(item, of_ref) for item in value]
     if isinstance(value, Mapping):
-        plain = {key: encode(item) for key, item in value.items()}
+        plain = {key: encode(item, of_ref) for key, item in value.items()}
         # A dict that only looks like one of ours is wrapped, so that no author's data is taken for a reference.
         return {_LITERAL: plain} if any(str(key).startswith("$") for key in value) else plain
     return value
+
+
+def ref_data(ref: Ref) -> dict[str, Any]:
+    """One reference."""
+    return {_REF: ref.node, "path": list(ref.path)} if ref.path else {_REF: ref.node}
 
 
 def decode(data: Any) -> Any:

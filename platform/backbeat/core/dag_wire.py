@@ -6,14 +6,15 @@ lua/dag.lua reads both; tests compare its table of letters with this one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from backbeat.core.dag import Dag, Node, Ref, laters
-from backbeat.core.dag_data import encode
+from backbeat.core.dag import Dag, Node, Ref, Rule, laters, passed_over, resolve
+from backbeat.core.dag_data import encode, ref_data
 from backbeat.core.dag_state import End, end_of
 from backbeat.core.message import arguments_of, dumps
 from backbeat.core.plan import Plan
@@ -90,16 +91,22 @@ class Wire:
     def fields(self) -> Iterator[str]:
         """Field after value of the hash that keeps the graph."""
         yield from ("#roots", dumps([place for place, count in enumerate(self.dag.shape.in_degree) if not count]))
+        yield from ("#name", self.dag.name)
         wanted = wanted_outputs(self.dag)
         for place, node in enumerate(self.dag.nodes):
             yield from (str(place), dumps(self._record(place, node, wanted)))
+            # Only processes read these two, and lists to map over may be long: Lua needn't parse them again and again.
+            if node.over is not None:
+                yield from (f"#over:{place}", dumps(self._encoded(node.over)))
+            if node.cases is not None:
+                yield from (f"#cases:{place}", dumps(self._cases(node.cases)))
 
     def _record(self, place: int, node: Node, wanted: frozenset[str]) -> dict[str, Any]:
         shape = self.dag.shape
         record: dict[str, Any] = {"i": node.id, "k": self._kind_of[1][place], "n": shape.in_degree[place], "r": str(node.rule)}
         record["c"] = shape.children_of(place)
         if node.args or node.kwargs:
-            record["x"] = arguments_of(encode(node.args), encode(node.kwargs))
+            record["x"] = arguments_of(self._encoded(node.args), self._encoded(node.kwargs))
             if next(laters((node.args, node.kwargs)), None) is not None:
                 record["f"] = 1
         if node.id in wanted:
@@ -108,10 +115,22 @@ class Wire:
             record["h"] = 1
         if node.over is not None:
             # The item's value is put before what is here: it is the first argument.
-            record |= {"m": 1, "y": arguments_of([], encode(node.kwargs))[2:]}
+            record |= {"m": 1, "y": arguments_of([], self._encoded(node.kwargs))[2:]}
         if node.max_parallel is not None:
             record["p"] = node.max_parallel
         return record
+
+    def _encoded(self, value: Any) -> Any:
+        """References with the node's place, so that its output is found without the graph."""
+
+        def of_ref(ref: Ref) -> dict[str, Any]:
+            mapped = {"mapped": 1} if self.dag.by_id[ref.node].over is not None else {}
+            return {**ref_data(ref), "at": self.dag.shape.place[ref.node], **mapped}
+
+        return encode(value, of_ref)
+
+    def _cases(self, cases: Mapping[str, tuple[str, ...]]) -> dict[str, list[int]]:
+        return {case: [self.dag.shape.place[child] for child in children] for case, children in cases.items()}
 
 
 def wanted_outputs(dag: Dag) -> frozenset[str]:
@@ -133,6 +152,64 @@ def counters(dag: Dag, codes: Sequence[str]) -> bytes:
             for child in shape.children_of(place):
                 sums[3 * child + side] += 1
     return b"".join(count.to_bytes(2, "big") for count in sums)
+
+
+def read_graph(name: str, fields: Mapping[str, str]) -> Dag:
+    """The graph that `Wire` wrote, as far as its shape and rules go: jobs are the numbers of kinds, arguments are left out."""
+    records = [json.loads(fields[str(place)]) for place in range(sum(key.isdigit() for key in fields))]
+    parents: list[list[str]] = [[] for _ in records]
+    for record in records:
+        for child in record["c"]:
+            parents[child].append(record["i"])
+    return Dag(
+        name,
+        tuple(
+            Node(
+                record["i"], str(record["k"]), after=tuple(above), rule=Rule(record["r"]), over=() if "m" in record else None,
+                cases={} if "h" in record else None, max_parallel=record.get("p"),
+            )
+            for record, above in zip(records, parents, strict=True)
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a node's output is: its place, and whether it is the list of a mapped node's items."""
+
+    place: int
+    mapped: bool = False
+
+
+def outputs_in(data: Any) -> set[Output]:
+    """The outputs that arguments, as `Wire` wrote them, refer to."""
+    if isinstance(data, list):
+        return set().union(*map(outputs_in, data))
+    if not isinstance(data, dict):
+        return set()
+    if "$ref" in data:
+        return {Output(data["at"], bool(data.get("mapped")))}
+    return set().union(*map(outputs_in, data.get("$value", data).values()))
+
+
+def filled(data: Any, outputs: Mapping[int, Any], params: Mapping[str, Any]) -> Any:
+    """Arguments, as `Wire` wrote them, with outputs (by place) and parameters in place. Raises GraphError."""
+    if isinstance(data, list):
+        return [filled(item, outputs, params) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if "$ref" in data:
+        ref = Ref(data["$ref"], tuple(data.get("path", ())))
+        return resolve(ref, {ref.node: outputs.get(data["at"])}, {})
+    if "$param" in data:
+        return params.get(data["$param"])
+    return {key: filled(item, outputs, params) for key, item in data.get("$value", data).items()}
+
+
+def left_out(cases: Mapping[str, Sequence[int]], output: Any) -> list[int]:
+    """The places of the children that a choosing node's output leaves out."""
+    node = Node("", "", cases={case: tuple(map(str, children)) for case, children in cases.items()})
+    return sorted(map(int, passed_over(node, output)))
 
 
 def node_label(node: str, item: int | None = None) -> str:

@@ -46,7 +46,8 @@ class SlotKeys:
     """The Redis keys of one slot. Types and lifetimes stand in docs/reference/redis-keys.md."""
 
     __slots__ = (
-        "busy", "dags", "due", "entries", "events", "jobs", "lease", "outbox", "parked", "prefix", "slot", "templates", "timers",
+        "busy", "counts", "dags", "due", "entries", "events", "fired", "foreign", "jobs", "lease", "outbox", "parked", "prefix",
+        "slot", "templates", "timers",
     )  # fmt: skip
 
     def __init__(self, prefix: str, slot: int) -> None:
@@ -63,6 +64,9 @@ class SlotKeys:
         self.parked = tag + "parked"
         self.events = tag + "events"
         self.outbox = tag + "outbox"
+        self.foreign = tag + "foreign"
+        self.counts = tag + "counts"
+        self.fired = tag + "fired"
 
     def run(self, run_id: str) -> str:
         """The hash that holds one unfinished run."""
@@ -72,3 +76,7 @@ class SlotKeys:
         """A key of a DAG run, or of one mapped node of it; lua/dag.lua says which letter holds what."""
         kind = f"dag.{letter}" if letter else "dag"
         return f"{self.prefix}{kind}:{run_id}" if place is None else f"{self.prefix}{kind}:{place}:{run_id}"
+
+    def graph(self, version: str) -> str:
+        """The hash that holds one version of a DAG's graph, for all runs of it."""
+        return f"{self.prefix}graph:{version}"

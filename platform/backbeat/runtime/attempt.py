@@ -17,6 +17,7 @@ from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.core.when import from_ms
 from backbeat.runtime.context import CurrentRun, running
+from backbeat.runtime.dag_node import DagNode
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE, insist
 from backbeat.runtime.logs import captured
@@ -41,6 +42,7 @@ class Attempt:
         self.fields = claim.fields
         self.number = claim.attempt
         self.template = store.index.template(store.slots.of(run_id).slot, claim.fields["tid"]) or Template(claim.fields["j"])
+        self.node = DagNode(store, run_id, claim.fields) if "d" in claim.fields else None
 
     def context(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CurrentRun:
         """What the job sees as `current_run()`."""
@@ -59,10 +61,13 @@ class Attempt:
     def finish(self, outcome: Outcome, retry_in: float | None, log_text: str) -> bool:
         """End the attempt, however long Redis is away; True when it was still ours to end."""
         unsure: list[bool] = []
-        write = lambda: self.store.ledger.finish(  # noqa: E731 - a name for what is repeated
-            self.run_id, INCARNATION, self.number, outcome.state, outcome.data(log_text), retry_in
+        output = self.node.output if self.node else ""
+        write = lambda: self.store.ledger.finish_node(  # noqa: E731 - a name for what is repeated
+            self.run_id, INCARNATION, self.number, outcome.state, outcome.data(log_text), retry_in, output
         )
-        won = insist(write, FINISH_PATIENCE, lambda: unsure.append(True))
+        won, more = insist(write, FINISH_PATIENCE, lambda: unsure.append(True))
+        if more and self.node:
+            self.node.advance()
         # A write whose answer was lost may have happened: then the second one finds the run gone, by our own hand.
         return won or (bool(unsure) and not self.store.ledger.get(self.run_id))
 
@@ -85,7 +90,7 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
     attempt = Attempt(store, task.request.id, _claimed(store, task, args, kwargs))
     with captured(settings().log_limit) as kept, running(attempt.context(args, kwargs)) as run:
         run.log.addHandler(kept)
-        value, error, outcome = _work(work, args, kwargs)
+        value, error, outcome = _work(attempt.node.doing(work) if attempt.node else work, args, kwargs)
     countdown = error.when if isinstance(error, Retry) and isinstance(error.when, (int, float)) else None
     retry_in = float(countdown) if countdown is not None else attempt.retry_delay(outcome)
     if not attempt.finish(outcome, retry_in, kept.text):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _bound: set[str] = set()
 
 
-def bind(name: str, function: Callable[..., Any]) -> None:
-    """Give the job a Celery task of its own name, as `shared_task` does: when apps are finalized, not now.
+def bind(name: str, function: Callable[..., Any], *, dag: bool = False) -> None:
+    """Give the job or DAG a Celery task of its own name, as `shared_task` does: when apps are finalized, not now.
 
     The task looks its job up when it runs, so that a reloaded module needs no second binding.
     """
@@ -33,7 +33,7 @@ def bind(name: str, function: Callable[..., Any]) -> None:
         return registry.get(name).perform(args, kwargs)
 
     def add(app: Celery) -> None:
-        app.task(name=name, base=_base(app), shared=False, lazy=False)(work)
+        app.task(name=name, base=_base(app, dag=dag), shared=False, lazy=False)(work)
 
     _state.connect_on_app_finalize(add)
     for app in _state._get_active_apps():  # noqa: SLF001 - what shared_task itself does; Celery has no public way
@@ -41,13 +41,18 @@ def bind(name: str, function: Callable[..., Any]) -> None:
             add(app)
 
 
-def _base(app: Celery) -> type[Task]:
-    """JobTask, in the app's own flavour when the app was made by Backbeat."""
+def _base(app: Celery, *, dag: bool) -> type[Task]:
+    """JobTask or DagTask, in the app's own flavour when the app was made by Backbeat."""
     # Imported here: the task class brings Redis along, which a module of jobs alone does not need.
     from backbeat.runtime.task import JobTask
 
     own: type[Task] = app.Task
-    return own if issubclass(own, JobTask) else JobTask
+    flavour = own if issubclass(own, JobTask) else JobTask
+    if not dag:
+        return flavour
+    from backbeat.runtime.dag_task import DagTask
+
+    return type("DagTask", (DagTask, flavour), {"abstract": True})
 
 
 def job_task_of(name: str) -> JobTask:

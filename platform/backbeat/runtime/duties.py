@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backbeat.conf import settings
+from backbeat.runtime.dag_keeper import DagKeeper
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.keeper import Duty
 from backbeat.runtime.ports import Definitions, History
@@ -32,6 +33,7 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
         Duty("recorder", recorder.step, 0.0, recorder.start),
         Duty("reaper", reaper.step, REAP_EVERY),
         Duty("sweeper", sweeper.step, SWEEP_EVERY),
+        Duty("graphs", DagKeeper(store).step, REAP_EVERY),
     ]
     if not store.slots.direct:
         publisher = Publisher(app, Outbox(store.slots, INCARNATION))

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from backbeat.core.check import verify
+from backbeat.core.dag import Dag
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.errors import BadArguments, DefinitionError, DuplicateJob, UnknownJob, nearest
 from backbeat.runtime.imports import ImportFailure, import_all
@@ -39,6 +40,8 @@ class RegisteredJob:
     """The pydantic model that the function takes, if it takes one."""
     adopted: bool = False
     """Whether the work is done by a Celery task of the deployment's own, unchanged."""
+    dag: Dag | None = None
+    """The graph, when the function draws one: then its runs are DAG runs."""
 
     @property
     def name(self) -> str:

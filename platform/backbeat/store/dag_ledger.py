@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from backbeat.core.dag import Dag
+from backbeat.core.dag_data import from_data, to_data
 from backbeat.core.keys import SlotKeys
 from backbeat.core.message import dumps
 from backbeat.store.scripts import run_many, script
@@ -78,7 +81,7 @@ class DagLedger:
         keys, walk = self.slots.of(run_id), iter(fields)
         calls = []
         while part := list(islice(walk, 2 * GRAPH_BATCH)):
-            calls.append((script("dag_put"), [self._graph(keys, version)], [UNUSED_GRAPH_MS, 0, *part]))
+            calls.append((script("dag_put"), [keys.graph(version)], [UNUSED_GRAPH_MS, 0, *part]))
         for call in calls[:-1]:
             run_many(self.slots.client, [call])
         one, names, argv = calls[-1]
@@ -103,7 +106,7 @@ class DagLedger:
         flat_kinds = [part for number, text in enumerate(kinds) for part in (str(number), text)]
         limit = "" if deadline is None else round(deadline * 1000)
         argv = [*self._head(keys, run_id), nodes, max_active, limit, message, dumps(flat), dumps(flat_kinds), dumps(story)]
-        outcome, _, more = script("dag_start")(self.slots.client, [keys.run(run_id), self._graph(keys, version)], argv)
+        outcome, _, more = script("dag_start")(self.slots.client, [keys.run(run_id), keys.graph(version)], argv)
         return Started(str(outcome), bool(more))
 
     def step(self, run_id: str, answers: Sequence[Sequence[Any]] = ()) -> tuple[bool, list[str]]:
@@ -169,11 +172,21 @@ class DagLedger:
         done, _, more = script("dag_write")(self.slots.client, [keys.dag(seen.run_id)], argv)
         return bool(done), bool(more)
 
+    def publish(self, dag: Dag) -> None:
+        """Make a DAG known that no code defines: from the admin or an import."""
+        self.slots.client.hset(f"{self.slots.of(dag.name).prefix}graphs", dag.name, dumps(to_data(dag)))
+
+    def withdraw(self, name: str) -> None:
+        """Forget a published DAG; its runs are pinned to their graph and go on."""
+        self.slots.client.hdel(f"{self.slots.of(name).prefix}graphs", name)
+
+    def published(self, name: str) -> Dag | None:
+        """A DAG that was published. Raises GraphError when what is stored can't be read."""
+        text = self.slots.client.hget(f"{self.slots.of(name).prefix}graphs", name)
+        return None if text is None else from_data(json.loads(text))
+
     def _head(self, keys: SlotKeys, run_id: str) -> list[Any]:
         return [keys.prefix, run_id, self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms]
-
-    def _graph(self, keys: SlotKeys, version: str) -> str:
-        return f"{keys.prefix}graph:{version}"
 
 
 def _flat(fields: Mapping[str, Any]) -> list[str]:

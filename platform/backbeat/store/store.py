@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from backbeat.conf import Settings, same_server, settings
 from backbeat.store.connect import connect
 from backbeat.store.dag_ledger import DagLedger
+from backbeat.store.dag_outputs import DagOutputs
 from backbeat.store.index import ScheduleIndex
 from backbeat.store.ledger import Ledger
 from backbeat.store.slots import Slots
@@ -33,6 +34,11 @@ class Store:
     def dags(self) -> DagLedger:
         """What is being done by graphs."""
         return DagLedger(self.slots)
+
+    @cached_property
+    def dag_data(self) -> DagOutputs:
+        """What the nodes of graphs leave for each other."""
+        return DagOutputs(self.slots)
 
 
 def open_store(conf: Settings | None = None) -> Store:

@@ -10,6 +10,7 @@
 --   dag.l:D    set     what a process must find out: 'e:<place>' how many items, 'c:<place>' which case
 --   dag.m:D    hash    '<place>n' items, '<place>i' next, '<place>r' running, '<place>l' left, '<place>b' bad
 --   dag.i:<place>:D  string  a byte an item                           dag.v:<place>:D, dag.o:<place>:D  hash  item -> value, output
+--   dag.w:<place>:D  list  items that are to run again
 -- graph:V is shared by all runs of one version: place -> record, '#roots', '#users', '#ok'. A record holds i id, k kind, n parents,
 -- r rule, c children, x arguments, and f arguments have references, o output is needed, h chooses, m mapped (p at once, y rest of x).
 
@@ -106,13 +107,14 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     settle(d, place, code)
   end
 
-  -- As many items of a mapped node as may run at once.
+  -- As many items of a mapped node as may run at once: first those that are to run again, then the next ones.
   local function spawn(d, place)
     local r = record(d, place)
     local m = redis.call('HMGET', d.m, place .. 'n', place .. 'i', place .. 'r')
-    local count, first, running = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
-    local item = first
-    while item < count and (not r.p or running < r.p) do
+    local count, next_item, running = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
+    local again = prefix .. 'dag.w:' .. place .. ':' .. d.id
+    local waiting = redis.call('LLEN', again)
+    while (waiting > 0 or next_item < count) and (not r.p or running < r.p) do
       if d.paused then
         redis.call('RPUSH', d.p, 'm:' .. place)
         break
@@ -120,10 +122,16 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
         later(d, 'm:' .. place)
         break
       end
-      create(d, place, r, item)
-      item, running = item + 1, running + 1
+      if waiting > 0 then
+        waiting = waiting - 1
+        create(d, place, r, tonumber(redis.call('LPOP', again)))
+      else
+        create(d, place, r, next_item)
+        next_item = next_item + 1
+      end
+      running = running + 1
     end
-    if item > first then redis.call('HSET', d.m, place .. 'i', item, place .. 'r', running) end
+    redis.call('HSET', d.m, place .. 'i', next_item, place .. 'r', running)
   end
 
   -- The parents allow it: run, unless the DAG run is being cancelled or held.
@@ -157,6 +165,12 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     if verdict == 'run' then launch(d, place) else settle_unrun(d, place, verdict) end
   end
 
+  local function parents_of(d, place)
+    local at = 3 * place
+    local sums = redis.call('BITFIELD', d.c, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2)
+    return sums[1], sums[2], sums[3]
+  end
+
   local function propagate(d, place, from)
     local children, code = record(d, place).c, get(d, place)
     local side = code == 's' and 0 or code == 'k' and 2 or 1
@@ -164,10 +178,9 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       if d.budget <= 0 then return later(d, 'p:' .. place .. ':' .. index - 1) end
       d.budget = d.budget - 1
       local child = children[index]
-      local at = 3 * child
-      redis.call('BITFIELD', d.c, 'INCRBY', 'u16', '#' .. at + side, 1)
-      local sums = redis.call('BITFIELD', d.c, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2)
-      decide(d, child, record(d, child), sums[1], sums[2], sums[3])
+      redis.call('BITFIELD', d.c, 'INCRBY', 'u16', '#' .. 3 * child + side, 1)
+      local good, bad, skipped = parents_of(d, child)
+      decide(d, child, record(d, child), good, bad, skipped)
     end
   end
 
@@ -186,6 +199,22 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     p = function(d, place, rest) propagate(d, place, rest) end,
     r = function(d, place) if get(d, place) == '.' then launch(d, place) end end,
     m = function(d, place) if get(d, place) == 'q' then spawn(d, place) end end,
+    d = function(d, place)
+      d.budget = d.budget - 1
+      local good, bad, skipped = parents_of(d, place)
+      decide(d, place, record(d, place), good, bad, skipped)
+    end,
+    i = function(d, place, item)
+      d.budget = d.budget - 1
+      local key = prefix .. 'dag.i:' .. place .. ':' .. d.id
+      local code = redis.call('GETRANGE', key, item, item)
+      if code == '.' then return end
+      redis.call('SETRANGE', key, item, '.')
+      redis.call('HINCRBY', d.m, place .. 'l', 1)
+      if code ~= 's' then redis.call('HINCRBY', d.m, place .. 'b', -1) end
+      redis.call('RPUSH', prefix .. 'dag.w:' .. place .. ':' .. d.id, item)
+      spawn(d, place)
+    end,
     x = function(d, place, item) stop(d, item and record(d, place).i .. '[' .. item .. ']' or record(d, place).i) end,
     n = function(d, place, item) create(d, place, record(d, place), item) end,
   }
@@ -211,7 +240,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     for _, field in ipairs(redis.call('HKEYS', d.m)) do
       local place = string.match(field, '^(%d+)n$')
       if place then
-        for _, letter in ipairs({'i', 'v', 'o'}) do redis.call('PEXPIRE', prefix .. 'dag.' .. letter .. ':' .. place .. ':' .. d.id, key_ttl) end
+        for _, letter in ipairs({'i', 'v', 'o', 'w'}) do redis.call('PEXPIRE', prefix .. 'dag.' .. letter .. ':' .. place .. ':' .. d.id, key_ttl) end
       end
     end
     if redis.call('HINCRBY', d.graph, '#users', -1) <= 0 then redis.call('PEXPIRE', d.graph, key_ttl * 2) end
@@ -240,6 +269,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     elseif tonumber(h[1]) > 0 then
       state, reason = 'failed', h[1] .. ' of ' .. d.n .. ' nodes did not end well; first: ' .. (h[2] or '')
     end
+    redis.call('HSET', d.key, 'end', state, 'reason', reason)
     redis.call('XADD', prefix .. 'events', '*', 'k', 'dag_finished', 'r', d.id, 't', now, 'state', state, 'reason', reason, 'outcome', summary(d))
     end_run(prefix, direct, d.id, state, now, requeue_at, key_ttl, reason ~= '' and {'reason', reason} or {})
     expire(d)

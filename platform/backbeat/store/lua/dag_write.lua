@@ -12,7 +12,7 @@ if not d or not d.name or redis.call('GET', d.s) ~= ARGV[6] then return {0, now,
 local function open_again(fields)
   if redis.call('EXISTS', prefix .. 'run:' .. id) == 1 then return false end
   redis.call('HSET', prefix .. 'run:' .. id, unpack(fields))
-  redis.call('HDEL', KEYS[1], 'cancel', 'why')
+  redis.call('HDEL', KEYS[1], 'cancel', 'why', 'end', 'reason', 'dl')
   d.cancel = false
   redis.call('SADD', prefix .. 'dag.active:' .. d.name, id)
   redis.call('HINCRBY', d.graph, '#users', 1)

@@ -1,8 +1,9 @@
 -- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, message, ... | returns: {now, leads, fired, refused, duplicate, reason, count, ...}
 -- Advance entries and turn their occurrences into runs, all or nothing for each entry.
--- batch: JSON list of {id, score seen, next score, runs, omissions};
+-- batch: JSON list of {id, score seen, next score, runs, omissions, told};
 --   run: {run id, job, nominal, queue, packed fields, overlap policy, number of its message};
---   omission: {reason, from, to, count}.
+--   omission: {reason, from, to, count}; told: absent for jobs. Fires of other entries are noted for whoever reports them to the
+--   storage they came from: 'ledger', or 'stock' when their workers don't know the ledger, which then keeps no run.
 -- Messages come as arguments of their own: reading them as JSON would cost more than all the rest.
 -- An entry whose score is no longer the one that was read is refused: somebody edited it or a later leader advanced it.
 -- include: common
@@ -52,16 +53,18 @@ local function has_room(id, run_id, job, nominal, packed, overlap, message)
   return false
 end
 
-local function fire(id, run_id, job, nominal, queue, packed, overlap, number)
+local function fire(id, told, run_id, job, nominal, queue, packed, overlap, number)
   local key, message = prefix .. 'run:' .. run_id, ARGV[6 + number]
-  if redis.call('EXISTS', key) == 1 then
-    duplicate = duplicate + 1
-    return
+  if told ~= 'stock' then
+    if redis.call('EXISTS', key) == 1 then
+      duplicate = duplicate + 1
+      return
+    end
+    if overlap ~= 'allow' and not has_room(id, run_id, job, nominal, packed, overlap, message) then return end
+    redis.call('HSET', key, 's', 'queued', 'c', now, 'p', packed)
+    timers[#timers + 1] = requeue_at
+    timers[#timers + 1] = run_id
   end
-  if overlap ~= 'allow' and not has_room(id, run_id, job, nominal, packed, overlap, message) then return end
-  redis.call('HSET', key, 's', 'queued', 'c', now, 'p', packed)
-  timers[#timers + 1] = requeue_at
-  timers[#timers + 1] = run_id
   local line = queues[queue] or {}
   queues[queue] = line
   line[#line + 1] = message
@@ -79,7 +82,12 @@ for i, entry in ipairs(batch) do
     scores[#scores + 1] = next_score
     scores[#scores + 1] = id
     for _, o in ipairs(omissions) do omit(id, o[1], o[2], o[3], o[4]) end
-    for _, run in ipairs(runs) do fire(id, unpack(run)) end
+    local before = fired
+    for _, run in ipairs(runs) do fire(id, entry[6], unpack(run)) end
+    if entry[6] and fired > before then
+      redis.call('HINCRBY', prefix .. 'counts', id, fired - before)
+      redis.call('ZADD', prefix .. 'fired', runs[#runs][3], id)
+    end
   end
 end
 

@@ -1,0 +1,122 @@
+"""From a queued run to a DAG run: the graph pinned, the messages of its nodes prepared, its roots queued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from backbeat.core.dag import Dag, bound
+from backbeat.core.dag_check import validated
+from backbeat.core.dag_data import to_data
+from backbeat.core.dag_wire import Kind, Wire
+from backbeat.core.message import arguments_of, dumps, envelope
+from backbeat.core.plan import plan
+from backbeat.core.template import Template
+from backbeat.errors import UnknownJob, nearest
+from backbeat.runtime import registry
+from backbeat.runtime.dag_advance import advance
+from backbeat.runtime.redeliver import message_of
+from backbeat.runtime.submit import prepare, template_of
+from backbeat.store.store import Store
+
+DRAWN = 3_000
+"""Nodes above which history keeps no picture of the graph with every run."""
+_NO_ARGUMENTS = arguments_of([], {})
+_RUN = "~run~"
+
+
+def start_run(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Start the DAG run of a message; `started`, `waits` for its turn, or why the message is a duplicate.
+
+    Raises BackbeatError when the DAG can't start, and what redis-py raises when Redis does not answer.
+    """
+    run_id = str(task.request.id)
+    fields = store.ledger.get(run_id)
+    if not fields:
+        if getattr(task.request, "backbeat", None):
+            return "gone"
+        # A stock producer sent it: it becomes a run now, as a job's message does at its first claim.
+        prepare(store, task.name, run_id, arguments_of(args, kwargs))
+        fields = store.ledger.get(run_id)
+    dag = dag_named(store, fields["j"])
+    wire = Wire(plan(dag))
+    params = bound(dag, args, kwargs)
+    begun = _started(store, run_id, wire, fields, params)
+    if begun == "unknown":
+        store.dags.put_graph(run_id, wire.version, wire.fields())
+        begun = _started(store, run_id, wire, fields, params)
+    return begun
+
+
+def dag_named(store: Store, name: str) -> Dag:
+    """The graph of a DAG: from this process's code, else as it was published. Raises UnknownJob."""
+    registered = registry.jobs.get(name)
+    if registered is not None and registered.dag is not None:
+        return registered.dag
+    published = store.dags.published(name)
+    if published is None:
+        known = [job.name for job in registry.jobs.values() if job.dag is not None]
+        raise UnknownJob(f"no DAG is named {name!r}.{nearest(name, known)} Define it with @dag, or import it.")
+    return validated(published)
+
+
+def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], params: Mapping[str, Any]) -> str:
+    dag = wire.dag
+    keep = {"q": fields["q"], "tid": fields["tid"], "x": fields["x"], "c": fields.get("c", ""), "why": fields.get("why", "")}
+    facts = {"e": dumps(run_id)[1:-1], "nominal": fields.get("n", ""), "params": dumps(params), **keep}
+    begun = store.dags.start(
+        run_id,
+        wire.version,
+        len(dag.nodes),
+        facts,
+        [dumps(kind) for kind in _kinds(store, run_id, wire, _priority(store, run_id, dag, fields))],
+        _story(dag, wire, fields, params),
+        message=message_of(store, run_id, fields) or "",
+        max_active=dag.max_active,
+        deadline=dag.timeout,
+    )
+    if begun.more:
+        advance(store, run_id)
+    return begun.outcome
+
+
+def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None) -> Iterator[dict[str, str]]:
+    slot = store.slots.of(run_id).slot
+    for kind in wire.kinds:
+        template = _changed(template_of(store, kind.job), wire.dag, kind, priority)
+        store.index.keep_template(run_id, template)
+        message = envelope(template.outline, _RUN, _NO_ARGUMENTS, slot=slot)
+        yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message}
+
+
+def _changed(template: Template, dag: Dag, kind: Kind, run_priority: int | None) -> Template:
+    """A job's policies with what the node, else the run, else the DAG says instead."""
+    wanted = next((one for one in (kind.priority, run_priority, dag.priority) if one is not None), template.priority)
+    return replace(
+        template,
+        pool=kind.pool or dag.pool or template.pool,
+        priority=min(9, wanted + kind.urgent),
+        retry=kind.retry or dag.retry or template.retry,
+        timeout=kind.timeout if kind.timeout is not None else template.timeout,
+    )
+
+
+def _priority(store: Store, run_id: str, dag: Dag, fields: Mapping[str, str]) -> int | None:
+    """The priority that this run was asked for with, when it is not the DAG's own: its nodes inherit it."""
+    template = store.index.template(store.slots.of(run_id).slot, fields["tid"])
+    registered = registry.jobs.get(dag.name)
+    usual = registered.spec.priority if registered is not None else dag.priority
+    return None if template is None or template.priority == usual else template.priority
+
+
+def _story(dag: Dag, wire: Wire, fields: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, Any]:
+    """What history keeps of a DAG run at its start."""
+    story: dict[str, Any] = {"dag": dag.name, "version": wire.version, "params": params}
+    story |= {name: int(fields[short]) for name, short in (("nominal", "n"), ("queued_at", "c")) if fields.get(short)}
+    if fields.get("why"):
+        story["reason"] = fields["why"]
+    if len(dag.nodes) <= DRAWN:
+        edges = [[parent, node.id] for node in dag.nodes for parent in node.parents]
+        story["graph"] = {"nodes": to_data(dag)["nodes"], "edges": edges, "critical": list(wire.plan.critical_path)}
+    return story
