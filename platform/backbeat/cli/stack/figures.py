@@ -31,10 +31,11 @@ def measure(roots: Iterable[int], seconds: float) -> Cost | None:
     if not Path("/proc/self/smaps_rollup").exists():
         return None
     pids = sorted(set(_with_children(roots)))
-    before = sum(_ticks(pid) for pid in pids)
+    before = {pid: _ticks(pid) for pid in pids}
     began = time.monotonic()
     time.sleep(seconds)
-    used = (sum(_ticks(pid) for pid in pids) - before) / os.sysconf("SC_CLK_TCK")
+    # A process that ended meanwhile reads zero, and what it used is not known any more.
+    used = sum(max(0, _ticks(pid) - ticks) for pid, ticks in before.items()) / os.sysconf("SC_CLK_TCK")
     memory = [_memory(pid) for pid in pids]
     return Cost(
         len(pids),
