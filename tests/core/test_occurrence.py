@@ -127,6 +127,7 @@ def test_moments_outside_the_calendar_are_no_crash(moment: int) -> None:
         (Cron("*/0 * * * *"), "A step in this field lies between 1 and 59"),
         (Cron("5/ * * * *"), "A step needs a number after the /"),
         (Cron("0 0 * * 1#6"), "#1 to #5"),
+        (Cron("R * * * *", dialect="croniter", hash_key="a"), "R is another moment at every reading"),
         (Cron("@every 5m", dialect="robfig"), "write Every('5m')"),
         (Cron("0 0 * * MON", dialect="jenkins"), "expected 0-7 in the weekday field; got 'mon'"),
         (Cron("0 0 * * * *", dialect="quartz"), "expected ? in either the day or the weekday field"),
@@ -143,6 +144,13 @@ def test_a_refusal_says_what_was_expected_what_came_and_the_cure(cron: Cron, say
 def test_an_unknown_word_is_refused_with_the_nearest_one(choice: dict[str, str]) -> None:
     with pytest.raises(BadSchedule, match="Did you mean"):
         Cron("* * * * *", **choice)
+
+
+def test_an_expression_or_zone_that_is_no_text_is_refused() -> None:
+    with pytest.raises(BadSchedule, match="expected text; got 5"):
+        Cron(5)  # type: ignore[arg-type]
+    with pytest.raises(BadSchedule, match="tz: expected text; got None"):
+        Cron("* * * * *", tz=None)  # type: ignore[arg-type]
 
 
 def test_many_schedules_that_share_few_expressions_cost_little() -> None:

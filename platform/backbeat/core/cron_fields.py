@@ -19,6 +19,7 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 _ITEM = re.compile(r"(?P<low>\*|[0-9]+|[a-z]+|(?=/))(?:-(?P<high>[0-9]+|[a-z]+))?(?:/(?P<step>[0-9]+))?")
+_RANDOM = re.compile(r"r(?![a-z])")
 _HASHED = re.compile(r"(?:h|(?P<low>[0-9]*)~(?P<high>[0-9]*))(?:\((?P<from>[0-9]+)-(?P<to>[0-9]+)\))?(?:/(?P<step>[0-9]+))?")
 
 
@@ -54,6 +55,8 @@ FIELDS = {
 
 def values(field: Field, text: str, dialect: Dialect, key: str) -> frozenset[int]:
     """The values that a lower-case field text without L, W and # stands for. Raises BadSchedule, which names the field."""
+    if _RANDOM.match(text):
+        raise bad(field, text, dialect, " R is another moment at every reading; H is the same for ever.")
     items = [text] if dialect.faithful else [_repaired(field, item, dialect) for item in text.split(",")]
     # croniter itself wants a key for H; elsewhere schedules without one share their moment, and a note says so.
     hash_key = None if dialect.faithful and not key else key

@@ -41,6 +41,9 @@ class Cron:
     hash_key: str = ""
 
     def __post_init__(self) -> None:
+        for name, text in (("schedule", self.expr), ("tz", self.tz)):
+            if not isinstance(text, str):
+                raise BadSchedule(name, f"expected text; got {text!r}.")
         row = dialect_of(self.dialect)
         object.__setattr__(self, "dialect", row.name)
         object.__setattr__(self, "gap", _one_of("gap", self.gap or row.gap, GAP_POLICIES))
