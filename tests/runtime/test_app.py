@@ -14,6 +14,7 @@ from backbeat import Backbeat, conf, job
 from backbeat.errors import ConfigurationError
 from backbeat.runtime import registry
 from tests.support.jobs import no_jobs
+from tests.support.servers import RedisServer
 
 __all__ = ["no_jobs"]
 
@@ -165,3 +166,22 @@ def test_a_task_that_is_no_job_goes_to_the_default_queue():
 
         assert app.amqp.router.route({}, "shop.sell")["queue"].name == "shop.p8"
         assert app.amqp.router.route({}, "elsewhere.work")["queue"].name == "default.p5"
+
+
+@pytest.mark.redis
+def test_a_space_in_the_path_of_the_socket_is_no_obstacle(tmp_path: Path, redis_server: RedisServer):
+    home = tmp_path / "my jobs" / ".backbeat"
+    home.mkdir(parents=True)
+    (home / "redis.sock").symlink_to(redis_server.socket)
+    found = conf.Settings.load({"BACKBEAT_HOME": str(home)})
+
+    with conf.override(redis_url=found.redis_url, broker_url=found.broker_url):
+        app = Backbeat("tests", set_as_current=False, config_source={"imports": ()})
+        app.send_task("no.such.task", queue="spaced.p5")
+        app.backend.set("spaced", b"yes")
+
+        with redis_server.client() as client:
+            assert client.llen("spaced.p5") == 1
+            assert client.get("spaced") == "yes"
+            client.delete("spaced.p5", "spaced")
+        app.close()

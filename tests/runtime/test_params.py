@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, Json, SecretStr
 
 from backbeat.errors import BadArguments, DefinitionError
 from backbeat.runtime.params import Params
@@ -73,6 +73,20 @@ def test_types_that_hints_name_travel_as_json_and_come_back():
     assert args == ["2026-11-23"]
     assert kwargs["colour"] == "blue"
     assert params.restore(*travelled) == ([date(2026, 11, 23)], GIVEN)
+
+
+def test_a_model_with_other_names_outside_and_a_text_of_json_come_back_too():
+    class Parcel(BaseModel):
+        weight: int = Field(alias="weightInGrams")
+
+    def send(parcel: Parcel, tags: Json[list[str]]) -> None: ...
+
+    send.__annotations__["parcel"] = Parcel
+    params = Params.of(send)
+
+    packed = params.validate([{"weightInGrams": 5}], {"tags": '["a"]'})
+
+    assert params.restore(*json.loads(json.dumps(packed))) == ([Parcel(weightInGrams=5)], {"tags": ["a"]})
 
 
 def test_what_was_packed_once_packs_to_the_same_again():

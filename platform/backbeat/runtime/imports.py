@@ -55,7 +55,6 @@ def _import(name: str) -> ImportFailure | None:
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything, and the others must still load
-        sys.modules.pop(name, None)
         return _failure(name, error)
     return None
 
