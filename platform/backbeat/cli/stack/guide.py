@@ -99,6 +99,7 @@ class Guide(threading.Thread):
         super().__init__(name="guide", daemon=True)
         self.place, self.supervisor, self.first_run, self.login, self.manner = place, supervisor, first_run, login, manner
         self.ui_seconds: float | None = None
+        self.graph_seconds = 0.0
 
     def run(self) -> None:
         """Everything there is to say, in its order."""
@@ -141,6 +142,8 @@ class Guide(threading.Thread):
         """Tell of the first graph until it is over; the last fact about it."""
         last: dict[str, Any] = {"event": "broken"}
         for fact in self.first_run.facts():
+            if fact == last:
+                continue
             last = fact
             if fact["event"] == "triggered":
                 self._say(f"graph {GRAPH} started: {fact['run']}")
@@ -148,7 +151,8 @@ class Guide(threading.Thread):
                 nodes = f"{fact['done']} of {fact['total']} nodes done" if fact["total"] else "waiting for a worker"
                 self._say(f"graph {GRAPH}: {nodes}")
             elif fact["event"] == "ended":
-                self._say(f"graph {GRAPH} {fact['state']} after {time.time() - self.manner.began:.1f} s")
+                self.graph_seconds = time.time() - self.manner.began
+                self._say(f"graph {GRAPH} {fact['state']} after {self.graph_seconds:.1f} s")
             elif fact["event"] == "refused":
                 self._say(f"graph {GRAPH} can't run: {fact['error']}")
         if last["event"] in ("broken", "triggered", "progress") and self.supervisor.returncode is None:
@@ -162,9 +166,7 @@ class Guide(threading.Thread):
             for line in ended["summary"]:
                 self._say(f"  {line}")
             self._say("")
-            self._say(
-                f"{ended['state']}: first graph {time.time() - self.manner.began:.1f} s after the start, {self._ui_words()}"
-            )
+            self._say(f"{ended['state']}: first graph {self.graph_seconds:.1f} s after the start, {self._ui_words()}")
         if not green:
             self._say(f"the worker's log ends with\n{self._log('worker')}")
         elif self.manner.figures:
