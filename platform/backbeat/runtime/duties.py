@@ -9,6 +9,7 @@ from backbeat.conf import settings
 from backbeat.runtime.dag_keeper import DagKeeper
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.keeper import Duty
+from backbeat.runtime.lines import lines_of
 from backbeat.runtime.ports import Definitions, History
 from backbeat.runtime.publisher import Publisher
 from backbeat.runtime.reaper import Reaper
@@ -27,7 +28,7 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
     """The duties of one keeper. The publisher is only needed when the broker is not the ledger's own server."""
     store = open_store()
     recorder = Recorder(EventStreams(store.slots, INCARNATION), history, lambda run_id, tid: policies(store, run_id, tid))
-    reaper = Reaper(store, settings().run_lease)
+    reaper = Reaper(store, settings().run_lease, lines_of(app, store))
     sweeper = Sweeper(store, definitions)
     found = [
         Duty("recorder", recorder.step, 0.0, recorder.start),

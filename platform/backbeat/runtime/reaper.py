@@ -7,6 +7,7 @@ import time
 
 from backbeat.core.state import RunState
 from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.lines import Lines
 from backbeat.runtime.redeliver import message_of
 from backbeat.store.ledger import Waiting
 from backbeat.store.store import Store
@@ -21,14 +22,16 @@ POSTPONE_LIMIT_MS = 900_000
 class Reaper:
     """One duty: every state that isn't final ends."""
 
-    def __init__(self, store: Store, lease: float) -> None:
+    def __init__(self, store: Store, lease: float, lines: Lines) -> None:
         self.store = store
+        self._lines = lines
         self._lease = lease
         self._last: float | None = None
         self._grace_until = 0.0
 
     def step(self) -> int:
         """Reap once over all slots; returns how many runs were queued (again). Never raises for an outage."""
+        self._lines.fresh()
         try:
             waiting = self.store.ledger.reap(LIMIT, self._grace())
             return sum(self._queue(one) for one in waiting)
@@ -58,6 +61,6 @@ class Reaper:
         return queued
 
     def _still_in_line(self, seen: Waiting) -> bool:
-        """Whether the run's message is most likely still in its queue, behind others. Only known for queues on this server."""
+        """Whether the run's message is most likely still in its queue, behind others."""
         waited = self.store.slots.now_ms() - int(seen.fields.get("c") or 0)
-        return self.store.slots.direct and waited < POSTPONE_LIMIT_MS and self.store.slots.client.llen(seen.fields["q"]) > 0
+        return waited < POSTPONE_LIMIT_MS and self._lines.holds(seen)

@@ -18,6 +18,11 @@ class Letter:
     source: RawEvent
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Where it lies: the stream and the entry's id."""
+        return self.source.stream, self.source.id
+
+    @property
     def queue(self) -> str:
         """Where it goes."""
         return self.source.fields["q"]

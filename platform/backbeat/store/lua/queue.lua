@@ -11,6 +11,14 @@ if ARGV[5] == '' then
   redis.call('ZADD', KEYS[2], requeue_at, ARGV[2])
   return {1, now}
 end
-if ARGV[3] == 'queued' then tell(ARGV[1], 'queued', ARGV[2], now, {}) end
+if ARGV[3] == 'queued' then
+  -- Sent again for want of a claim. Twice as long until the next time: in a long backlog none of them was lost.
+  open_run(KEYS[1])
+  local again = redis.call('HINCRBY', KEYS[1], 'rs', 1)
+  requeue_at = now + ARGV[7] * 2 ^ math.min(again, 6)
+  tell(ARGV[1], 'queued', ARGV[2], now, {})
+else
+  redis.call('HDEL', KEYS[1], 'rs')
+end
 queue_run(ARGV[1], ARGV[6], ARGV[2], ARGV[5], requeue_at)
 return {1, now}
