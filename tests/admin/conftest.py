@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,9 +55,10 @@ def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
 @contextmanager
 def default_database(url: str) -> Iterator[None]:
     """Another database behind the alias `default`, in this thread, for a while."""
-    connections.databases["elsewhere"] = entry_of(url)
+    alias = f"elsewhere{threading.get_ident()}"
+    connections.databases[alias] = entry_of(url)
     connections.configure_settings(connections.databases)
-    there, before = connections.create_connection("elsewhere"), connections["default"]
+    there, before = connections.create_connection(alias), connections["default"]
     there.alias = "default"
     connections["default"] = there
     try:
@@ -64,7 +66,7 @@ def default_database(url: str) -> Iterator[None]:
     finally:
         there.close()
         connections["default"] = before
-        del connections.databases["elsewhere"]
+        del connections.databases[alias]
 
 
 @pytest.fixture(scope="session")

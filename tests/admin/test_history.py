@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,6 +127,17 @@ def test_a_failed_run_is_left_only_by_a_later_event(each_database: str) -> None:
 
     DatabaseHistory().record([event("retrying", 60_000, attempt=1, reason="asked for by ann"), started(61_000, 2)])
     assert (Run.objects.get().state, Run.objects.get().error_type) == ("running", "")
+
+
+def test_events_of_one_millisecond_are_put_in_order_by_attempt_and_kind(each_database: str) -> None:
+    failed = finished(2000, "failed", 1, error={"type": "E", "message": ""})
+    DatabaseHistory().record([failed])
+    DatabaseHistory().record([started(2000, 1)])
+    assert Run.objects.get().state == "failed"
+
+    DatabaseHistory().record([started(2000, 2)])
+    DatabaseHistory().record([event("retrying", 2000, attempt=1)])
+    assert (Run.objects.get().state, Run.objects.get().attempts) == ("running", 2)
 
 
 def test_what_only_the_first_event_knew_is_kept(each_database: str) -> None:
@@ -260,3 +273,29 @@ def test_every_state_is_either_final_or_can_be_left() -> None:
 
     assert {RunState.SUCCEEDED, RunState.CANCELLED} <= FINAL_RUNS
     assert not FINAL_RUNS & {RunState.FAILED, RunState.TIMED_OUT, RunState.QUEUED, RunState.RUNNING}
+
+
+def test_recorders_that_write_at_once_neither_fail_nor_disagree(each_database: str, request: pytest.FixtureRequest) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connections
+
+    from tests.admin.conftest import default_database
+
+    url = request.getfixturevalue("migrated_postgresql") if each_database == "postgresql" else None
+    stories = [[replace(one, run_id=f"{RUN}/{n}", data={**one.data, "schedule": ""}) for one in STORY] for n in range(30)]
+
+    def work(seed: int) -> None:
+        events = [one for story in stories for one in story]
+        random.Random(seed).shuffle(events)
+        with default_database(url) if url else nullcontext():
+            for at in range(0, len(events), 35):
+                DatabaseHistory().record(events[at : at + 35])
+        connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+    assert set(Run.objects.values_list("state", "attempts", "result")) == {("succeeded", 3, '{"rows": 42}')}
+    assert Run.objects.count() == 30
+    assert Attempt.objects.count() == 90

@@ -101,7 +101,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "dag": DagRun.objects.filter(pk=run.dag_run).first() if run.dag_run else None,
         "times": [
             ("due", when_html(run.nominal, relative=False)),
-            ("due with jitter", when_html(run.effective, relative=False) if run.effective != run.nominal else ""),
+            ("due with jitter", when_html(run.effective, relative=False) if run.effective not in (None, run.nominal) else ""),
             ("queued", when_html(run.queued_at, relative=False)),
             ("started", when_html(run.started_at, relative=False)),
             ("finished", when_html(run.finished_at, relative=False)),
