@@ -15,10 +15,11 @@ STATES = {"sound": "sound", "editable": "editable", "unrecorded": "no RECORD", "
 _TEMPLATE = Path(__file__).with_name("_environment_report.html")
 
 
-def summary_of(files: list[dict[str, Any]], requirements: dict[str, Any]) -> dict[str, Any]:
+def summary_of(files: list[dict[str, Any]], requirements: dict[str, Any], entry_points: list[dict[str, Any]]) -> dict[str, Any]:
     """The audit in numbers, and what is wrong by name."""
     damaged = [row["name"] for row in files if row["state"] == "damaged"]
-    problems = len(damaged) + len(requirements["missing"]) + len(requirements["conflicts"])
+    broken = [f"{row['name']}: {one}" for row in entry_points for one in row["broken"]]
+    problems = len(damaged) + len(requirements["missing"]) + len(requirements["conflicts"]) + len(broken)
     return {
         "verdict": "sound" if not problems else f"{problems} problem{'' if problems == 1 else 's'}",
         "sound": not problems,
@@ -31,6 +32,8 @@ def summary_of(files: list[dict[str, Any]], requirements: dict[str, Any]) -> dic
         "missing_files": sum(row["missing_count"] for row in files),
         "editable": [row["name"] for row in files if row["editable"]],
         "unrecorded": [row["name"] for row in files if row["state"] == "unrecorded"],
+        "entry_points": sum(row["entry_points"] for row in entry_points),
+        "broken_entry_points": broken,
         "requirements": len(requirements["edges"]),
         "missing_requirements": requirements["missing"],
         "conflicts": requirements["conflicts"],
@@ -39,7 +42,9 @@ def summary_of(files: list[dict[str, Any]], requirements: dict[str, Any]) -> dic
     }
 
 
-def html(files: list[dict[str, Any]], requirements: dict[str, Any], summary: dict[str, Any]) -> str:
+def html(
+    files: list[dict[str, Any]], requirements: dict[str, Any], entry_points: list[dict[str, Any]], summary: dict[str, Any]
+) -> str:
     """The whole page."""
     about = summary["about"]
     drawn, alone = layers(requirements["edges"], {row["name"]: row["state"] for row in files})
@@ -49,7 +54,7 @@ def html(files: list[dict[str, Any]], requirements: dict[str, Any], summary: dic
         verdict="Everything is sound" if summary["sound"] else escape(summary["verdict"]),
         tone="" if summary["sound"] else "bad",
         figures=_figures(summary),
-        findings="".join(_findings(files, requirements)),
+        findings="".join([*_broken(entry_points), *_findings(files, requirements, sound=summary["sound"])]),
         treemap=treemap([(row["name"], row["bytes"], row["state"], size(row["bytes"])) for row in files]),
         graph_lead=escape(_graph_lead(requirements, alone)),
         graph=drawn,
@@ -78,11 +83,15 @@ def _figures(summary: dict[str, Any]) -> str:
     return "".join(f'<li class="panel"><b>{escape(number)}</b><span>{escape(what)}</span></li>' for number, what in figures)
 
 
-def _findings(files: list[dict[str, Any]], requirements: dict[str, Any]) -> Iterator[str]:
-    found = False
+def _broken(entry_points: list[dict[str, Any]]) -> Iterator[str]:
+    for row in entry_points:
+        for one in row["broken"]:
+            yield _finding("", row["name"], f"has an entry point whose module is not there: {one}")
+
+
+def _findings(files: list[dict[str, Any]], requirements: dict[str, Any], *, sound: bool) -> Iterator[str]:
     for row in files:
         if row["state"] == "damaged":
-            found = True
             names = [f"changed: {name}" for name in row["changed"]] + [f"missing: {name}" for name in row["missing"]]
             more = row["changed_count"] + row["missing_count"] - len(names)
             listed = "".join(f"<code>{escape(name)}</code>" for name in names)
@@ -91,13 +100,14 @@ def _findings(files: list[dict[str, Any]], requirements: dict[str, Any]) -> Iter
                 "", f"{row['name']} {row['version']}", counts, listed + (f"<code>… and {more} more</code>" if more else "")
             )
     for row in requirements["missing"]:
-        found = True
         yield _finding("", row["by"], f"needs {row['needs']}, which is not installed")
     for row in requirements["conflicts"]:
-        found = True
         yield _finding("", row["by"], f"needs {row['needs']}; installed is {row['installed']}")
-    if not found:
-        yield _finding("fine", "Nothing.", "Every recorded file is what its installer put there, and every requirement is met.")
+    if sound:
+        fine = (
+            "Every recorded file is what its installer put there, every entry point's module is there, every requirement is met."
+        )
+        yield _finding("fine", "Nothing.", fine)
     for cycle in requirements["cycles"]:
         yield _finding("note", "A circle of requirements", " → ".join(cycle))
     for row in files:

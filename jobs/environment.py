@@ -17,6 +17,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from backbeat import current_run, job
+from jobs._environment_entry_points import entry_points_of
 from jobs._environment_files import LARGEST, checked_files, found_at
 from jobs._environment_report import html, summary_of
 from jobs._environment_requirements import Installed, examined
@@ -58,6 +59,18 @@ def check_files(distribution: dict[str, str], *, largest: int = LARGEST) -> dict
 
 
 @job
+def check_entry_points(distribution: dict[str, str]) -> dict[str, Any]:
+    """Whether the module behind every entry point (commands and plug-ins) of one distribution is there, without importing it.
+
+    Returns `{"name", "entry_points", "broken"}`, where `broken` names each one whose module can't be found.
+    """
+    result = entry_points_of(found_at(distribution["name"], distribution["at"]))
+    for broken in result["broken"]:
+        current_run().log.warning("%s: %s", distribution["name"], broken)
+    return result
+
+
+@job
 def check_requirements(installed: list[dict[str, str]]) -> dict[str, Any]:
     """Whether every requirement of every distribution (rows of `distributions`) is met, with markers and extras respected.
 
@@ -71,7 +84,9 @@ def check_requirements(installed: list[dict[str, str]]) -> dict[str, Any]:
 
 
 @job
-def write_report(files: list[dict[str, Any]], requirements: dict[str, Any], *, folder: str | None = None) -> dict[str, Any]:
+def write_report(
+    files: list[dict[str, Any]], requirements: dict[str, Any], entry_points: list[dict[str, Any]], *, folder: str | None = None
+) -> dict[str, Any]:
     """Write one self-contained HTML page and a JSON summary, each whole or not at all.
 
     They go to `folder`, by default `reports/` in BACKBEAT_HOME (`.backbeat`). Returns the summary with both paths.
@@ -86,8 +101,8 @@ def write_report(files: list[dict[str, Any]], requirements: dict[str, Any], *, f
         "prefix": sys.prefix,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    summary = summary_of(files, requirements) | {"about": about}
-    page = _written(target / "environment-audit.html", html(files, requirements, summary))
+    summary = summary_of(files, requirements, entry_points) | {"about": about}
+    page = _written(target / "environment-audit.html", html(files, requirements, entry_points, summary))
     paths = {"report": str(page), "summary": str((target / "environment-audit.json").absolute())}
     _written(target / "environment-audit.json", json.dumps({**summary, **paths}, indent=2, ensure_ascii=False) + "\n")
     current_run().log.info("%s: %s", summary["verdict"], page)

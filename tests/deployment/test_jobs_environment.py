@@ -12,7 +12,7 @@ import pytest
 
 from jobs._environment_files import NotInstalled
 from jobs._environment_requirements import Installed, examined
-from jobs.environment import check_files, check_requirements, distributions, write_report
+from jobs.environment import check_entry_points, check_files, check_requirements, distributions, write_report
 
 
 def install(
@@ -150,6 +150,17 @@ def test_what_cannot_be_read_is_a_note_and_stops_nothing() -> None:
     assert len(result["notes"]) == 2
 
 
+def test_an_entry_point_whose_module_is_gone_is_named_and_nothing_is_imported(tmp_path: Path) -> None:
+    row = install(tmp_path)
+    (tmp_path / "fake" / "__init__.py").write_text("raise SystemExit('imported')\n")
+    lines = "[console_scripts]\nfake = fake:main\nbroken = fake.gone:main\npy = json.tool:main\n"
+    (tmp_path / "fake-1.0.dist-info" / "entry_points.txt").write_text(lines)
+
+    result = check_entry_points(row)
+
+    assert result == {"name": "fake", "entry_points": 3, "broken": ["console_scripts: broken = fake.gone:main"]}
+
+
 def test_the_report_is_one_page_without_any_address_to_load_from(tmp_path: Path) -> None:
     rows = [
         install(tmp_path, "app", requires=("lib>=2", "<script>")),
@@ -159,8 +170,9 @@ def test_the_report_is_one_page_without_any_address_to_load_from(tmp_path: Path)
     (tmp_path / "lib" / "__init__.py").write_text("changed")
     files = json.loads(json.dumps([check_files(row) for row in rows]))
     requirements = json.loads(json.dumps(check_requirements(rows)))
+    entry_points = json.loads(json.dumps([check_entry_points(row) for row in rows]))
 
-    result = write_report(files, requirements, folder=str(tmp_path / "reports"))
+    result = write_report(files, requirements, entry_points, folder=str(tmp_path / "reports"))
 
     page = Path(result["report"]).read_text()
     assert result["verdict"] == "2 problems"
@@ -179,7 +191,7 @@ def test_the_report_is_one_page_without_any_address_to_load_from(tmp_path: Path)
 def test_the_default_folder_is_reports_in_the_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BACKBEAT_HOME", str(tmp_path / "state"))
 
-    result = write_report([], check_requirements([]))
+    result = write_report([], check_requirements([]), [])
 
     assert result["report"] == str(tmp_path / "state" / "reports" / "environment-audit.html")
     assert result["sound"]
