@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backbeat.runtime import binding, registry
+from backbeat.runtime import registry
 
 
 @pytest.fixture
@@ -13,5 +13,4 @@ def no_jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.RegisteredJob
     jobs: dict[str, registry.RegisteredJob] = {}
     monkeypatch.setattr(registry, "jobs", jobs)
     monkeypatch.setattr(registry, "failures", [])
-    monkeypatch.setattr(binding, "_bound", set())
     return jobs
