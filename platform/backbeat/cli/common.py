@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backbeat.errors import ConfigurationError
+from backbeat.errors import ConfigurationError, StoreUnavailable
 
 DEFAULT_SETTINGS = "webadmin.settings"
 
@@ -43,3 +45,15 @@ def use_app(name: str | None = None) -> Any:
 
     use_django()
     return find_app(app_name(name))
+
+
+@contextmanager
+def reaching_redis() -> Iterator[None]:
+    """Turn an outage of Redis inside into StoreUnavailable, which says the cure and ends with exit code 5."""
+    from backbeat.runtime.insist import OUTAGE
+
+    try:
+        yield
+    except OUTAGE as error:
+        cure = "Start it, or point REDIS_URL at one that runs; `backbeat dev` brings its own."
+        raise StoreUnavailable(f"Redis does not answer: {str(error).rstrip('.')}. {cure}") from error

@@ -1,0 +1,77 @@
+"""`backbeat scheduler`: who leads what, what is overdue, and whether the firing lives. Needs Redis, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from backbeat.cli.common import reaching_redis
+from backbeat.core.duration import seconds
+
+_MAX_OVERDUE = click.option(
+    "--max-overdue", default="10s", show_default=True, help="An entry that has been due for longer is wrong."
+)
+
+
+@click.group()
+def scheduler() -> None:
+    """Show who leads which shards, what is overdue and how late fires are."""
+
+
+@scheduler.command("status")
+@_MAX_OVERDUE
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def status_(max_overdue: str, output: str) -> None:
+    """Show processes, shards and figures.
+
+    Exit code 0: all well; 1: something is overdue, stuck or without a leader; 5: Redis does not answer.
+    """
+    with reaching_redis():
+        from backbeat.runtime.status import as_data, status
+        from backbeat.store.store import open_store
+
+        state = status(open_store(), _ms(max_overdue))
+    if output == "json":
+        click.echo(json.dumps(as_data(state), indent=2))
+    else:
+        from backbeat.cli.scheduler_table import show
+
+        show(state)
+    sys.exit(0 if state.healthy else 1)
+
+
+@scheduler.command()
+@_MAX_OVERDUE
+@click.option("--host", default="", help="Only the schedulers of this machine, for a probe beside each of them.")
+def live(max_overdue: str, host: str) -> None:
+    """Answer a liveness probe: exit code 1 when the firing is wedged, 5 when Redis does not answer, else 0.
+
+    Wedged is a scheduler that lives and does not move on, or an overdue entry that stays where it is. A process that is
+    gone is not: another takes over. Answers at once when nothing is overdue, else within three seconds.
+    """
+    with reaching_redis():
+        from backbeat.runtime.liveness import wedged
+        from backbeat.store.store import open_store
+
+        found = wedged(open_store(), _ms(max_overdue), host)
+    for problem in found:
+        click.echo(f"{problem.code}: {problem.sentence} {problem.cure}", err=True)
+    sys.exit(1 if found else 0)
+
+
+@scheduler.command()
+def metrics() -> None:
+    """Print everything as Prometheus metrics."""
+    with reaching_redis():
+        from backbeat.runtime.metrics import exposition
+        from backbeat.runtime.status import status
+        from backbeat.store.store import open_store
+
+        text = exposition(status(open_store()))
+    click.echo(text, nl=False)
+
+
+def _ms(length: str) -> int:
+    return round((seconds(length, "--max-overdue") or 0.0) * 1000)

@@ -1,0 +1,45 @@
+"""`backbeat scheduler status` and `metrics` on real processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from backbeat.core.job import JobSpec, Overlap, Schedule
+from backbeat.core.when import Every
+from tests.acceptance.asking import asked, told
+from tests.support.deployment import Deployment
+from tests.support.eventually import eventually
+
+
+def test_the_status_tells_processes_shards_and_figures(running: Deployment) -> None:
+    running.define(JobSpec("pulse", "probe.work", schedules=(Schedule(Every("500ms")),), overlap=Overlap.ALLOW))
+
+    def all_there() -> dict[str, Any]:
+        data = told(running)
+        assert sorted(one["kind"] for one in data["processes"]) == ["keeper", "scheduler", "worker"]
+        keeper, scheduler, worker = data["processes"]
+        assert data["healthy"], data["problems"]
+        assert data["lag_ms"]["count"] >= 4
+        assert scheduler["shards"] == len(data["shards"]) == 16
+        assert {one["leader"] for one in data["shards"]} == {scheduler["id"]}
+        assert worker["queues"] == sorted(f"default.p{number}" for number in range(10))
+        assert (worker["pool"], worker["slots"]) == ("prefork", 2)
+        assert set(keeper["duties"]) >= {"recorder", "reaper", "sweeper"}
+        return data
+
+    data = eventually(all_there, within=60, every=0.5, message=running.story)
+
+    assert data["fired"] >= 4
+    assert 0 <= data["lag_ms"]["p50"] <= data["lag_ms"]["p99"] <= data["lag_ms"]["max"] < 5_000
+    table = asked(running, "status")
+    assert (table.returncode, "everything that is due is fired" in table.stdout) == (0, True)
+    assert asked(running, "live").returncode == 0
+
+
+def test_the_metrics_are_read_by_prometheus_own_parser(running: Deployment) -> None:
+    families = {one.name: one for one in text_string_to_metric_families(asked(running, "metrics").stdout)}
+
+    assert families["backbeat_healthy"].samples[0].value == 1
+    assert {"scheduler", "worker", "keeper"} == {one.labels["kind"] for one in families["backbeat_processes"].samples}
