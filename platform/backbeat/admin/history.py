@@ -15,7 +15,7 @@ from django.db import close_old_connections, transaction
 from backbeat.admin import snapshot
 from backbeat.admin.models import Attempt, DagRun, Omission, Run
 from backbeat.admin.upsert import Merge, Row
-from backbeat.core.state import TRANSITIONS, UNFINISHED, RunState
+from backbeat.core.state import TRANSITIONS, RunState
 
 if TYPE_CHECKING:
     from backbeat.runtime.ports import Event
@@ -26,7 +26,6 @@ _LEAVABLE = {state for state, _move in TRANSITIONS}
 # failed and timed_out may become retrying, so only the order of events tells whether they are the last word.
 FINAL_RUNS = frozenset(state.value for state in RunState if state not in _LEAVABLE)
 FINAL_ATTEMPTS = frozenset(state.value for state in RunState if state is not RunState.RUNNING)
-FINAL_DAG_RUNS = frozenset(state.value for state in RunState if state not in UNFINISHED)
 
 RUNS = Merge(
     Run,
@@ -57,6 +56,7 @@ RUNS = Merge(
         "seen": "most",
     },
     final=FINAL_RUNS,
+    reopened_by="attempts",
 )
 ATTEMPTS = Merge(
     Attempt,
@@ -105,7 +105,7 @@ DAG_RUNS = Merge(
         "finished_at": "newest",
         "seen": "most",
     },
-    final=FINAL_DAG_RUNS,
+    # No state is final: a rerun opens a DAG run again, and `seen` alone keeps late events out.
 )
 TABLES = (RUNS, ATTEMPTS, OMISSIONS, DAG_RUNS)
 

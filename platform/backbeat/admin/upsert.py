@@ -9,7 +9,8 @@ fill    the newer row's value unless it is blank
 least   the smaller value
 most    the greater value
 
-A row whose state is in `final` counts as the newer one, whatever comes after it.
+A row whose state is in `final` counts as the newer one, whatever comes after it, unless the column `reopened_by` has grown:
+a node of a DAG run may be run again, as one more attempt.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Merge:
     model: type[models.Model]
     rules: Mapping[str, str]
     final: frozenset[str] = frozenset()
+    reopened_by: str = ""
 
     @property
     def keys(self) -> list[str]:
@@ -48,8 +50,12 @@ class Merge:
 
     def merged(self, old: Row, new: Row) -> Row:
         """What the SQL below makes of an old row and a new one."""
-        newer = old.get("state") not in self.final and new["seen"] >= old["seen"] if "seen" in old else True
+        newer = self._may_change(old, new) and new["seen"] >= old["seen"] if "seen" in old else True
         return {column: _RULES[rule](old[column], new[column], newer) for column, rule in self.rules.items()}
+
+    def _may_change(self, old: Row, new: Row) -> bool:
+        by = self.reopened_by
+        return old.get("state") not in self.final or bool(by and new[by] > old[by])
 
     def write(self, rows: Sequence[Row], using: str = "default") -> None:
         """Insert or merge the rows. Call within a transaction when they belong together."""
@@ -103,7 +109,8 @@ class Merge:
         if not self.final:
             return newer
         words = ", ".join(f"'{word}'" for word in sorted(self.final))
-        return f'old."state" NOT IN ({words}) AND {newer}'
+        reopened = f' OR excluded."{self.reopened_by}" > old."{self.reopened_by}"' if self.reopened_by else ""
+        return f'(old."state" NOT IN ({words}){reopened}) AND {newer}'
 
 
 def _least(old: Any, new: Any, _newer: object) -> Any:

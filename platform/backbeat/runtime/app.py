@@ -18,6 +18,7 @@ from backbeat.core.priority import queue_of
 from backbeat.errors import ConfigurationError
 from backbeat.runtime import registry
 from backbeat.runtime.app_defaults import MERGED, broken_promises, defaults
+from backbeat.runtime.binding import bind_published
 from backbeat.runtime.heartbeat import HeartbeatStep
 from backbeat.runtime.worker_signs import LoopStep
 
@@ -50,6 +51,7 @@ class Backbeat(Celery):  # type: ignore[misc] # Celery has no types
     def __init__(self, main: str | None = None, **options: Any) -> None:
         # As text: the Django fixup, which runs next, looks at the name.
         options.setdefault("loader", "backbeat.runtime.app:Loader")
+        bind_published()
         super().__init__(main, **options)
         self.steps["worker"].add(HeartbeatStep)
         self.steps["consumer"].add(LoopStep)

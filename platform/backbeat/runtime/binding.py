@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from backbeat.runtime.task import JobTask
 
+DAG_TASK = "backbeat.dag"
+"""The Celery task that starts DAGs which no code defines: those of the admin and of imports."""
+
 _bound: set[str] = set()
 
 
@@ -72,3 +75,12 @@ def task_of(name: str) -> Task:
     """The Celery task of this name in the current app. Raises celery.exceptions.NotRegistered."""
     task: Task = _state.get_current_app().tasks[name]
     return task
+
+
+def bind_published() -> None:
+    """Give every app the task that starts DAGs which no code defines."""
+
+    def published() -> None:
+        """Start a DAG that was published; its name stands in the run, not in the task."""
+
+    bind(DAG_TASK, published, dag=True)

@@ -78,8 +78,16 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   end
 
   -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
-  local function tell_node(d, r, code, extra)
+  local function tell_node(d, place, code, extra)
+    local r = record(d, place)
     local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, 'state', STATES[code]}
+    -- After a rerun this is one more attempt, so that history takes it for the newer one.
+    local before = tonumber(redis.call('HGET', d.a, place) or 0)
+    if before > 0 then
+      fields[#fields + 1] = '.a'
+      fields[#fields + 1] = before + 1
+      redis.call('HSET', d.a, place, before + 1)
+    end
     for i = 1, #extra do fields[#fields + 1] = extra[i] end
     redis.call('XADD', prefix .. 'events', '*', unpack(fields))
   end
@@ -96,14 +104,14 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   end
 
   local function settle_unrun(d, place, code)
-    tell_node(d, record(d, place), code, {'reason', code == 'c' and d.cancel or 'upstream'})
+    tell_node(d, place, code, {'reason', code == 'c' and d.cancel or 'upstream'})
     settle(d, place, code)
   end
 
   local function end_map(d, place, items, bad)
     local code = bad == 0 and 's' or d.cancel and 'c' or 'f'
     local reason = bad > 0 and bad .. ' of ' .. items .. ' items ended badly' or items .. ' items'
-    tell_node(d, record(d, place), code, {'reason', reason})
+    tell_node(d, place, code, {'reason', reason})
     settle(d, place, code)
   end
 

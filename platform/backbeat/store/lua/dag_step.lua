@@ -18,7 +18,7 @@ local function answer(letter, place, fact)
     end
     engine.settle(d, place, 's')
   elseif letter == 'x' and code == 'e' then
-    engine.tell_node(d, engine.record(d, place), 'f', {'outcome', cjson.encode({error = {type = 'GraphError', message = fact}})})
+    engine.tell_node(d, place, 'f', {'outcome', cjson.encode({error = {type = 'GraphError', message = fact}})})
     engine.settle(d, place, 'f')
   elseif letter == 'e' and code == 'e' then
     redis.call('DEL', ARGV[1] .. 'dag.o:' .. place .. ':' .. d.id)
