@@ -6,5 +6,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from webadmin.celery import app as celery_app
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webadmin.settings")
 application = get_wsgi_application()
+
+# The forms check arguments against the jobs' own parameters, so this process knows the jobs as well.
+celery_app.loader.import_default_modules()

@@ -227,10 +227,25 @@ def test_a_viewer_sees_the_form_but_can_not_save(client: Client, django_user_mod
 
     job = definitions.save(SPEC)
     viewer = django_user_model.objects.create_user("viewer", is_staff=True)
-    viewer.user_permissions.set(Permission.objects.filter(codename__in=["view_job", "view_schedule"]))
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_job"))
     client.force_login(viewer)
 
     assert client.get(f"/admin/backbeat/job/{job.pk}/change/").status_code == 200
     assert saved(client, form_of(job, BERLIN, owner="me"), job.pk).status_code == 403
     assert saved(client, {"_reset": "timeout"}, job.pk).status_code in (403, 404)
     assert client.get(f"/admin/backbeat/job/do/run/?ids={job.pk}").status_code == 403
+
+
+def test_who_may_change_jobs_may_change_their_schedules(client: Client, django_user_model: Any) -> None:
+    from django.contrib.auth.models import Permission
+
+    job = definitions.save(SPEC)
+    editor = django_user_model.objects.create_user("editor", is_staff=True)
+    editor.user_permissions.set(Permission.objects.filter(codename="change_job"))
+    client.force_login(editor)
+    assert "30 2 * * *" in client.get(f"/admin/backbeat/job/{job.pk}/change/").content.decode()
+
+    response = saved(client, form_of(job, {"expr": "0 5 * * *"}), job.pk)
+
+    assert response.status_code == 302, errors_of(response)
+    assert [one.when for one in definitions.to_spec(Job.objects.get()).schedules] == [Cron("0 5 * * *")]

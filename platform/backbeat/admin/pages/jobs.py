@@ -56,6 +56,25 @@ class ScheduleInline(admin.StackedInline):  # type: ignore[type-arg]  # generic 
             self.extra = 1
         return super().get_formset(request, obj, **options)
 
+    # Schedules are part of their job: who may change the one may change the other. Without this a user who may change
+    # jobs but not "schedules" would save a form that shows none.
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for the job."""
+        return request.user.has_perm("backbeat.view_job") or self.has_change_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for the job."""
+        return request.user.has_perm("backbeat.change_job") or (obj is None and request.user.has_perm("backbeat.add_job"))
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Part of changing the job."""
+        return self.has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Part of changing the job."""
+        return self.has_change_permission(request, obj)
+
     @admin.display(description="Next runs")
     def preview(self, row: Schedule) -> SafeString:
         """The sentence and the next ten runs, here as of when the page was made; preview.js keeps it fresh."""
