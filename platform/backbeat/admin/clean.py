@@ -23,6 +23,8 @@ def text(value: object, limit: int) -> str:
     if value is None:
         return ""
     full = value if isinstance(value, str) else _dumped(value)
+    if len(full) <= limit and full.isascii() and "\0" not in full:
+        return full
     kept = full if len(full) <= limit else full[: max(limit - 1, 0)] + "…"
     return kept.replace("\0", "�").encode("utf-8", "replace").decode()
 

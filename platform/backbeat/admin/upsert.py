@@ -15,9 +15,10 @@ a node of a DAG run may be run again, as one more attempt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.db import connections, models
 
@@ -60,34 +61,51 @@ class Merge:
     def write(self, rows: Sequence[Row], using: str = "default") -> None:
         """Insert or merge the rows. Call within a transaction when they belong together."""
         connection = connections[using]
-        prepare = [self._preparer(column, connection) for column in self.rules]
+        fits = [(column, self._fit(column, connection)) for column in self.rules]
         with connection.cursor() as cursor:
             for at in range(0, len(rows), ROWS_A_STATEMENT):
                 some = rows[at : at + ROWS_A_STATEMENT]
-                values = [
-                    fit(row[column]) if fit else row[column]
-                    for row in some
-                    for column, fit in zip(self.rules, prepare, strict=True)
-                ]
-                cursor.execute(self.sql(len(some), connection.ops.quote_name), values)
+                if connection.vendor == "postgresql":
+                    # One array a column: a placeholder for each value takes the driver longer than the server's work.
+                    cursor.execute(self.sql_of_arrays(connection), [[fit(row[column]) for row in some] for column, fit in fits])
+                else:
+                    cursor.execute(self.sql_of_rows(len(some)), [fit(row[column]) for row in some for column, fit in fits])
 
-    def _preparer(self, column: str, connection: Any) -> Any:
+    def _fit(self, column: str, connection: Any) -> Callable[[Any], Any]:
+        """What makes a column's value ready for the driver; faster than Django's way, which also looks at each type."""
         field = self._field(column)
-        plain = isinstance(field, (models.CharField, models.TextField, models.IntegerField, models.ForeignKey))
-        return None if plain else lambda value: field.get_db_prep_save(value, connection)
+        if isinstance(field, models.JSONField):
+            return lambda value: None if value is None else json.dumps(value)
+        if isinstance(field, models.DateTimeField):
+            return cast("Callable[[Any], Any]", connection.ops.adapt_datetimefield_value)
+        return lambda value: value
 
     def _field(self, column: str) -> Any:
         return next(field for field in self.model._meta.concrete_fields if field.column == column)  # noqa: SLF001 - public, only spelt privately
 
-    def sql(self, count: int, quote: Any = lambda name: f'"{name}"') -> str:
-        """The statement for so many rows, understood by SQLite and PostgreSQL."""
-        columns = ", ".join(map(quote, self.rules))
+    def sql_of_rows(self, count: int) -> str:
+        """The statement that takes a placeholder for each value of so many rows."""
         row = "(" + ", ".join(["%s"] * len(self.rules)) + ")"
-        sets = ", ".join(f"{quote(column)} = {self._set(column, rule)}" for column, rule in self.rules.items() if rule != "key")
-        return (
-            f"INSERT INTO {quote(self.model._meta.db_table)} AS old ({columns}) VALUES {', '.join([row] * count)} "  # noqa: S608, SLF001 - names of our own columns
-            f"ON CONFLICT ({', '.join(map(quote, self.keys))}) DO UPDATE SET {sets}"
-        )
+        return self._sql(f"VALUES {', '.join([row] * count)}")
+
+    def sql_of_arrays(self, connection: Any) -> str:
+        """The statement that takes one array for each column, whatever their length."""
+        kinds = {column: self._field(column).rel_db_type(connection) for column in self.rules}
+        # As text, so that a value too long for its column is refused, which a cast would silently cut.
+        sent = {column: "text" if kind.startswith(("varchar", "jsonb")) else kind for column, kind in kinds.items()}
+        arrays = ", ".join(f"%s::{kind}[]" for kind in sent.values())
+        casts = ", ".join(f'"{column}"::jsonb' if kind == "jsonb" else f'"{column}"' for column, kind in kinds.items())
+        return self._sql(f"SELECT {casts} FROM unnest({arrays}) AS sent ({self._columns})")  # noqa: S608 - names of our own columns
+
+    @property
+    def _columns(self) -> str:
+        return ", ".join(f'"{column}"' for column in self.rules)
+
+    def _sql(self, source: str) -> str:
+        table = self.model._meta.db_table  # noqa: SLF001 - public, only spelt privately
+        keys = ", ".join(f'"{column}"' for column in self.keys)
+        sets = ", ".join(f'"{column}" = {self._set(column, rule)}' for column, rule in self.rules.items() if rule != "key")
+        return f'INSERT INTO "{table}" AS old ({self._columns}) {source} ON CONFLICT ({keys}) DO UPDATE SET {sets}'
 
     def _set(self, column: str, rule: str) -> str:
         old, new = f'old."{column}"', f'excluded."{column}"'
