@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from backbeat.core import dag_build
-from backbeat.core.dag import Dag, Param
+from backbeat.core.dag import Dag, Node, Param
 from backbeat.core.dag_build import Builder
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_handles import NodeHandle, Stage, drafts_of
@@ -168,11 +168,13 @@ def _drawn(registered: RegisteredJob, options: Mapping[str, Any]) -> Dag:
     required, defaults = _parameters(registered)
     with dag_build.drawing(builder):
         registered.function(*_placeholders(registered))
-    retry = options.get("retry")
+    nodes, retry = builder.finish(), options.get("retry")
+    if wrong := list(_misfits(nodes)):
+        raise GraphError(registered.name, wrong)
     return validated(
         Dag(
             name=registered.name,
-            nodes=builder.finish(),
+            nodes=nodes,
             params=defaults,
             required=required,
             pool=options.get("pool"),
@@ -192,6 +194,26 @@ def _drawn(registered: RegisteredJob, options: Mapping[str, Any]) -> Dag:
         ),
         registry.jobs,
     )
+
+
+def _misfits(nodes: Sequence[Node]) -> Iterator[str]:
+    """Calls that no job's function takes: too many arguments, or names that it doesn't have. Types show only at run time."""
+    for node in nodes:
+        known = registry.jobs.get(node.job)
+        misfit = _misfit(known, node) if known is not None and not known.adopted else ""
+        if misfit:
+            yield f"node {node.id!r}: job {node.job!r} can't be called so: {misfit}."
+
+
+def _misfit(job: RegisteredJob, node: Node) -> str:
+    if job.model is not None:
+        odd = [name for name in node.kwargs if name not in job.model.model_fields]
+        return f"no parameter {odd[0]!r}{nearest(odd[0], job.model.model_fields)}" if odd else ""
+    try:
+        inspect.signature(job.function).bind(*(node.args if node.over is None else (None, *node.args)), **node.kwargs)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 class _Fields:
@@ -214,6 +236,8 @@ def _placeholders(registered: RegisteredJob) -> list[Any]:
 
 def _parameters(registered: RegisteredJob) -> tuple[tuple[str, ...], dict[str, Any]]:
     """The names that a run must give, and the defaults of the others, as JSON has them."""
+    if not inspect.signature(registered.function).parameters:
+        return (), {}
     schema = registered.params.json_schema()
     if schema.get("additionalProperties") not in (None, False):
         raise DefinitionError("params", f"DAG {registered.name!r} takes any parameter by **; name those that it uses.")
