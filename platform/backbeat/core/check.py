@@ -11,6 +11,7 @@ from typing import Any
 
 from backbeat.core import occurrence
 from backbeat.core.arguments import too_much
+from backbeat.core.foreign import PREFIX, is_foreign
 from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.message import arguments_of
@@ -28,6 +29,7 @@ def problems(spec: JobSpec) -> list[DefinitionError]:
     found = [
         error for option, read in OPTIONS.items() if option != "schedule" for error in _asked(read, getattr(spec, option), option)
     ]
+    found += _reserved(spec)
     found += _task(spec)
     found += _limits(spec)
     found += [error for schedule in spec.schedules for error in schedule_problems(schedule, spec.schedule_id(schedule))]
@@ -71,6 +73,12 @@ def _asked(read: Callable[[Any, str], Any], value: Any, field: str) -> Iterator[
         read(value, field)
     except DefinitionError as error:
         yield error
+
+
+def _reserved(spec: JobSpec) -> Iterator[DefinitionError]:
+    if is_foreign(spec.name):
+        reason = f"names that start with {PREFIX!r} belong to RedBeat's entries, which are fired under them"
+        yield DefinitionError("name", f"{reason}; got {spec.name!r}. Choose another name.")
 
 
 def _task(spec: JobSpec) -> Iterator[DefinitionError]:

@@ -37,6 +37,10 @@ class Outline:
     timeout: float | None = None
     soft_timeout: float | None = None
     ignore_result: bool = True
+    headers: str = ""
+    """More headers, as members of a JSON object: `"x":1,"y":2`."""
+    priority: int = 0
+    """The broker's own priority, for queues that have any; ours are queues of their own."""
 
     @cached_property
     def parts(self) -> tuple[str, str]:
@@ -44,12 +48,16 @@ class Outline:
         task, queue = dumps(self.task), dumps(self.queue)
         limits = dumps([self.timeout, self.soft_timeout])
         ignore = "true" if self.ignore_result else "false"
+        more = f"{self.headers}," if self.headers else ""
         front = (
             f'"content-encoding":"utf-8","content-type":"application/json","headers":{{"lang":"py","task":{task},"shadow":null,'
             f'"eta":null,"expires":null,"group":null,"group_index":null,"parent_id":null,"timelimit":{limits},"origin":"{ORIGIN}",'
-            f'"ignore_result":{ignore},"replaced_task_nesting":0,"stamped_headers":null,"stamps":{{}},'
+            f'"ignore_result":{ignore},"replaced_task_nesting":0,"stamped_headers":null,"stamps":{{}},{more}'
         )
-        back = f'"delivery_mode":2,"delivery_info":{{"exchange":"","routing_key":{queue}}},"priority":0,"body_encoding":"base64"'
+        back = (
+            f'"delivery_mode":2,"delivery_info":{{"exchange":"","routing_key":{queue}}},'
+            f'"priority":{self.priority},"body_encoding":"base64"'
+        )
         return front, back
 
 
@@ -71,20 +79,32 @@ def _body(arguments: str) -> tuple[str, str, str]:
 
 
 def envelope(
-    outline: Outline, run_id: str, arguments: str, *, slot: int, attempt: int = 0, tag: str = "", schedule: str = ""
+    outline: Outline,
+    run_id: str,
+    arguments: str,
+    *,
+    slot: int | None,
+    attempt: int = 0,
+    tag: str = "",
+    schedule: str = "",
+    expires: str = "",
 ) -> str:
     """One message as kombu's Redis transport stores it.
 
     `attempt` is the number of attempts made so far (Celery's `retries`); `tag` must differ between two messages of one
     run, because the transport keeps unacknowledged messages by it; `schedule` is sent as `periodic_task_name`, the
-    header that django-celery-beat sends.
+    header that django-celery-beat sends. Without a `slot` the ledger does not know the run: any worker may run it,
+    and it may start until `expires` (ISO date) by that worker's clock.
     """
     body, args_repr, kwargs_repr = _body(arguments)
     front, back = outline.parts
     name = _quoted(run_id)
     periodic = f'"periodic_task_name":{_quoted(schedule)},' if schedule else ""
+    ledger = "" if slot is None else f'"backbeat":{{"slot":{slot}}},'
+    if expires:
+        front = front.replace('"expires":null', f'"expires":{_quoted(expires)}', 1)
     return (
-        f'{{"body":"{body}",{front}{periodic}"backbeat":{{"slot":{slot}}},"id":{name},"root_id":{name},"retries":{attempt},'
+        f'{{"body":"{body}",{front}{periodic}{ledger}"id":{name},"root_id":{name},"retries":{attempt},'
         f'"argsrepr":{args_repr},"kwargsrepr":{kwargs_repr}}},'
         f'"properties":{{"correlation_id":{name},"reply_to":"",{back},"delivery_tag":{_quoted(tag) if tag else name}}}}}'
     )

@@ -17,6 +17,20 @@ from backbeat.core.retry import Retry
 
 
 @dataclass(frozen=True)
+class Sending:
+    """How messages are sent for an entry that was made for another scheduler: to the queue, with the headers it names."""
+
+    queue: str
+    lane: str = ""
+    """What the broker's list of this priority is called after the queue; only where priorities share a queue on Redis."""
+    headers: str = ""
+    """Members of a JSON object."""
+    priority: int = 0
+    results: bool = True
+    """Whether Celery's result backend keeps what it returns."""
+
+
+@dataclass(frozen=True)
 class Template:
     """What the scheduler and the worker need to know of a job to fire, run and retry it. Times are seconds."""
 
@@ -31,6 +45,8 @@ class Template:
     misfire: Misfire = Misfire.LATEST
     misfire_limit: int = 100
     misfire_window: float = 86400.0
+    sending: Sending | None = None
+    """None for jobs, whose queue follows from pool and priority."""
 
     @classmethod
     def of(cls, spec: JobSpec) -> Template:
@@ -43,17 +59,23 @@ class Template:
     @cached_property
     def queue(self) -> str:
         """The queue that runs of this job go to."""
-        return queue_of(self.pool, self.priority)
+        return self.sending.queue + self.sending.lane if self.sending else queue_of(self.pool, self.priority)
 
     @cached_property
     def outline(self) -> Outline:
         """What messages of scheduled runs have in common; nobody waits for their results in Celery's backend."""
-        return Outline(self.task, self.queue, self.timeout, self.soft_timeout)
+        if self.sending is None:
+            return Outline(self.task, self.queue, self.timeout, self.soft_timeout)
+        how = self.sending
+        return Outline(
+            self.task, how.queue, self.timeout, self.soft_timeout, not how.results, how.headers, how.priority
+        )  # fmt: skip
 
     @cached_property
     def text(self) -> str:
         """The JSON that is stored."""
-        return dumps(asdict(self))
+        data = asdict(self)
+        return dumps({name: value for name, value in data.items() if name != "sending" or value is not None})
 
     @cached_property
     def id(self) -> str:
@@ -68,4 +90,6 @@ def read(text: str) -> Template:
     retry = data.pop("retry")
     retry["on"], retry["give_up_on"] = tuple(retry["on"]), tuple(retry["give_up_on"])
     data["overlap"], data["misfire"] = Overlap(data["overlap"]), Misfire(data["misfire"])
+    if sending := data.pop("sending", None):
+        data["sending"] = Sending(**sending)
     return Template(retry=Retry(**retry), **data)

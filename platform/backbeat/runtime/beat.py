@@ -10,10 +10,13 @@ from uuid import uuid4
 from redbeat.schedulers import RedBeatScheduler
 
 from backbeat.conf import settings
-from backbeat.runtime.firing import Firer
+from backbeat.runtime.app import Backbeat
+from backbeat.runtime.beat_addresses import adopt_addresses
+from backbeat.runtime.firing import Firer, Gate
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.leading import Leader
 from backbeat.runtime.pulse import Pulse
+from backbeat.runtime.redbeat import Mirror, MirrorThread
 from backbeat.store.leases import Leases
 from backbeat.store.store import open_store
 
@@ -27,20 +30,25 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
     """One of any number of live schedulers; each leads some shards by lease."""
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
+        adopt_addresses(app)
         conf = settings()
         self.store = open_store()
         identity = f"beat:{uuid4().hex}"
         leases = Leases(self.store.slots, identity, conf.scheduler_lease)
         self.pulse = Pulse(self.store.slots, "scheduler", identity, self._figures, conf.scheduler_lease / 3)
         self.leader = Leader(leases, conf.scheduler_lease, self.pulse.calls)
-        self.firer = Firer(self.store, self.pulse.moved)
+        self.gate = Gate(told="ledger" if isinstance(app, Backbeat) else "stock")
+        self.firer = Firer(self.store, self.pulse.moved, self.gate)
+        self.mirror: MirrorThread | None = None
         super().__init__(app, **kwargs)
         # RedBeat's one lock for everything is what the shard leases replace.
         self.lock_key = None
 
     def setup_schedule(self) -> None:
-        """Definitions are written to the index by whoever owns them; a scheduler only reads it."""
+        """Definitions are written to the index by whoever owns them; RedBeat's entries and `beat_schedule` by us."""
         self.leader.start()
+        self.mirror = MirrorThread(Mirror(self.app, self.store, self.gate, self.leader.first, self.leader.alone))
+        self.mirror.start()
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Fire what is due in the led shards; returns the seconds until there is something to do."""
@@ -70,6 +78,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
 
     def close(self) -> None:
         """Hand the shards over, so that nobody waits for a lease to end."""
+        if self.mirror is not None:
+            self.mirror.stop()
         self.leader.stop()
         self.pulse.leave()
         super().close()

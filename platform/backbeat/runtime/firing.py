@@ -6,15 +6,17 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import astuple
+from dataclasses import astuple, dataclass, replace
 from itertools import chain
 
 from backbeat.core import entry as entries
 from backbeat.core.due import decide
 from backbeat.core.entry import Entry, offset
+from backbeat.core.foreign import is_foreign
 from backbeat.core.keys import occurrence_id
 from backbeat.core.message import envelope
 from backbeat.core.template import Template
+from backbeat.core.when import iso
 from backbeat.errors import BackbeatError
 from backbeat.runtime.meter import Meter
 from backbeat.runtime.redeliver import scheduled_fields
@@ -32,11 +34,22 @@ FIRE_LIMIT = 200
 """Runs in one script: at some ten microseconds each, Redis is never blocked for more than a few milliseconds."""
 
 
+@dataclass
+class Gate:
+    """What may be done with entries from another scheduler's storage."""
+
+    open: bool = False
+    """Whether they may be fired: not before it is known that no other scheduler does."""
+    told: str = "ledger"
+    """`stock` when their workers know nothing of the ledger."""
+
+
 class Firer:
     """Fires what is due in the shards it is given, and counts."""
 
-    def __init__(self, store: Store, moved: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, store: Store, moved: Callable[[], object] = lambda: None, gate: Gate | None = None) -> None:
         self.store = store
+        self.gate = gate or Gate()
         self.meter = Meter()
         self.counts = self.meter.counts
         # Told after each batch, so that a long tick is not taken for a stuck one.
@@ -47,6 +60,8 @@ class Firer:
     def step(self, leases: Sequence[Lease]) -> float:
         """Fire what is due now. Returns the seconds until the next known occurrence; 0 when there is more already."""
         dues = [due for due in self.store.index.due(leases, READ_LIMIT) if due.leads]
+        if not self.gate.open:
+            dues = [replace(due, items=[item for item in due.items if not is_foreign(item[0])]) for due in dues]
         self.write(dues)
         if any(due.items for due in dues):
             return 0.0
@@ -94,11 +109,18 @@ class Firer:
         runs = [self._run(due.lease.shard, entry, template, nominal) for nominal in decision.fires]
         shift = offset(entry.id, entry.timing.jitter)
         due_at = [nominal + shift for nominal in decision.fires] if shift else decision.fires
-        return Firing(schedule_id, score, entry.score(decision.next), runs, [astuple(one) for one in decision.omissions], due_at)
+        told = self.gate.told if is_foreign(schedule_id) else ""
+        omissions = [astuple(one) for one in decision.omissions]
+        return Firing(schedule_id, score, entry.score(decision.next), runs, omissions, due_at, told)
 
     def _run(self, shard: int, entry: Entry, template: Template, nominal: int) -> tuple[str, ...]:
         run_id = occurrence_id(entry.id, nominal)
-        message = envelope(template.outline, run_id, entry.arguments, slot=shard, schedule=entry.id)
+        if self.gate.told == "stock" and is_foreign(entry.id):
+            deadline = template.start_deadline
+            expires = "" if deadline is None else iso(nominal + round(deadline * 1000))
+            message = envelope(template.outline, run_id, entry.arguments, slot=None, schedule=entry.id, expires=expires)
+        else:
+            message = envelope(template.outline, run_id, entry.arguments, slot=shard, schedule=entry.id)
         fields = scheduled_fields(entry, nominal, template)
         return run_id, entry.job, str(nominal), template.queue, fields, template.overlap.value, message
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from backbeat.core.shard import wanted
 from backbeat.runtime.insist import OUTAGE
-from backbeat.store.leases import Lease, Leases
+from backbeat.store.leases import Lease, Leases, living
 from backbeat.store.vitals import Call
 
 log = logging.getLogger("backbeat.beat")
@@ -40,6 +40,14 @@ class Leader:
         """The shards led now. Trust ends before the lease does, counted from the moment at which it was asked for."""
         now = time.monotonic()
         return [lease for lease, trusted_until in list(self._held.values()) if trusted_until > now]
+
+    def first(self) -> Lease | None:
+        """The lease of shard 0, whose leader does what one scheduler does for all; None when another leads it."""
+        return next((lease for lease in self.leases() if lease.shard == 0), None)
+
+    def alone(self) -> bool:
+        """Whether no other scheduler is alive."""
+        return set(living(self._store.slots)) <= {self._store.holder}
 
     def step(self) -> None:
         """Meet the others, release what is theirs, take or renew what is ours. Without Redis: lead nothing, try again."""

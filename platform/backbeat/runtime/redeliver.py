@@ -45,4 +45,6 @@ def scheduled_fields(entry: Entry, nominal: int, template: Template) -> str:
         fields += ["e", str(nominal + offset(entry.id, entry.timing.jitter))]
     if template.start_deadline is not None:
         fields += ["dl", str(nominal + round(template.start_deadline * 1000))]
+    if template.sending and template.sending.results:
+        fields += ["res", "1"]
     return PACKED.join(fields)

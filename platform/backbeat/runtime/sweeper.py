@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from backbeat.core.entry import entries_of
+from backbeat.core.foreign import is_foreign
 from backbeat.core.job import JobSpec
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.ports import Definitions
@@ -34,7 +35,8 @@ class Sweeper:
         wanted = {entry.id: entry.text for spec in specs for entry in entries_of(spec)}
         parked = self.store.index.parked()
         stale = [spec for spec in specs if self._differs(spec, there, parked)]
-        extra = set(there) - set(wanted)
+        # Entries of RedBeat's storage have no definition here; whoever mirrors them takes them out (runtime/redbeat.py).
+        extra = {one for one in set(there) - set(wanted) if not is_foreign(one)}
         if stale:
             # An entry that is not there at all goes on where history ends; one that is there keeps its place.
             self.store.index.put_many(stale, self._definitions.last_fires())

@@ -34,7 +34,8 @@ class Due:
 class Firing:
     """One entry's step: from the score that was read to the next, with the runs and omissions that lie between.
 
-    `due` holds the effective times (epoch ms) of the runs, for whoever measures how late they are.
+    `due` holds the effective times (epoch ms) of the runs, for whoever measures how late they are. `told` says how fires
+    of entries from other schedulers' storage are noted; see lua/fire.lua.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Firing:
     runs: Sequence[Sequence[Any]]
     omissions: Sequence[Sequence[Any]]
     due: Sequence[int] = ()
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ class ScheduleIndex:
         """Advance entries and create their runs in one script, under the lease's fence."""
         keys = self.slots.all[lease.shard]
         messages: list[str] = []
-        entries = [[f.id, f.seen, f.next, [_numbered(run, messages) for run in f.runs], f.omissions] for f in batch]
+        entries = [[f.id, f.seen, f.next, [_numbered(run, messages) for run in f.runs], f.omissions, *_told(f)] for f in batch]
         argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, dumps(entries), *messages]
         reply = script("fire")(self.slots.client, [keys.lease, keys.due, keys.entries], argv)
         now, leads, fired, refused, duplicates, *missed = reply
@@ -194,6 +196,10 @@ def _numbered(run: Sequence[Any], messages: list[str]) -> list[Any]:
     *facts, message = run
     messages.append(message)
     return [*facts, len(messages)]
+
+
+def _told(firing: Firing) -> list[str]:
+    return [firing.told] if firing.told else []
 
 
 def timing_of(record: str) -> str:
