@@ -31,6 +31,8 @@ ELSEWHERE = {
     "cancel": "called by an operator, who sees whether it happened",
     "shard": "only reads, for whoever asks for the status",
     "vital": "says that a process makes progress; the next one is a second away",
+    "release": "called by a worker that ends; without it the lease ends by itself",
+    "progress": "only says how far a run is",
     "lose": "called by a worker for a dead child; without it the lease ends by itself",
 }
 """Scripts that are not on the path of a fire, and why a crash beside them needs no case here."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from backbeat.core.state import RunState
@@ -22,6 +25,14 @@ def submit(store: Store, run_id: str = RUN, **fields: str) -> tuple[bool, str]:
 def events(store: Store, run_id: str = RUN) -> list[str]:
     found = store.slots.client.xrange(store.slots.of(run_id).events)
     return [fields["k"] for _, fields in found if fields["r"] == run_id]
+
+
+def told(store: Store, run_id: str = RUN) -> list[dict[str, str]]:
+    return [fields for _, fields in store.slots.client.xrange(store.slots.of(run_id).events) if fields["r"] == run_id]
+
+
+def outcomes(store: Store) -> dict[str, Any]:
+    return {fields["k"]: json.loads(fields["outcome"]) for fields in told(store) if "outcome" in fields}
 
 
 @pytest.fixture
@@ -161,13 +172,113 @@ def test_a_running_run_is_asked_to_stop_and_a_lost_one_that_was_asked_is_not_ret
     assert events(store)[-1] == "finished"
 
 
-def test_a_dead_child_is_found_at_once(store: Store, ledger: Ledger) -> None:
+def test_a_dead_child_is_found_at_once_and_why_it_died_is_told(store: Store, ledger: Ledger) -> None:
+    submit(store)
+    ledger.claim(RUN, "a", 30, "wa", who="17.1")
+
+    assert ledger.lose(RUN, "a", 17, {"error": {"type": "Killed", "message": "signal 9"}})
+
+    assert [one.state for one in ledger.reap(10, 0)] == [RunState.RETRYING]
+    assert outcomes(store)["lost"]["error"]["message"] == "signal 9"
+
+
+def test_the_death_of_a_child_that_held_a_duplicate_costs_nothing(store: Store, ledger: Ledger) -> None:
+    submit(store)
+    ledger.claim(RUN, "a", 30, "wa", who="17.1")
+
+    assert not ledger.lose(RUN, "a", 18, {})
+
+    assert ledger.reap(10, 0) == []
+
+
+def test_a_claim_whose_answer_got_lost_is_won_when_it_is_asked_again(store: Store, ledger: Ledger) -> None:
+    submit(store)
+    first = ledger.claim(RUN, "a", 30, "wa", who="17.1")
+
+    again, other = ledger.claim(RUN, "a", 30, "wa", who="17.1"), ledger.claim(RUN, "a", 30, "wa", who="17.2")
+
+    assert (again.won, again.attempt) == (True, first.attempt)
+    assert other.verdict == "running"
+
+
+class TestARunGivenBack:
+    def test_it_is_queued_at_once_and_counts_neither_as_a_failure_nor_as_a_loss(self, store: Store, ledger: Ledger) -> None:
+        submit(store)
+        ledger.claim(RUN, "a", 30, "wa")
+
+        assert ledger.release(RUN, "a", 1, {"error": {"type": "Shutdown", "message": "bye"}}, "again") == 1
+
+        run = ledger.get(RUN)
+        assert (run["s"], run["b"], "l" in run, "h" in run) == ("queued", "1", False, False)
+        assert store.slots.client.lrange("default.p5", 0, -1) == ["again", "message"]
+        assert ledger.claim(RUN, "b", 30, "wb").attempt == 2
+        assert outcomes(store)["released"]["error"]["message"] == "bye"
+
+    def test_its_old_holder_can_end_it_no_more(self, store: Store, ledger: Ledger) -> None:
+        submit(store)
+        ledger.claim(RUN, "a", 30, "wa")
+        ledger.release(RUN, "a", 1, {}, "again")
+
+        assert not ledger.finish(RUN, "a", 1, RunState.SUCCEEDED, {})
+        ledger.claim(RUN, "a", 30, "wa")
+        assert not ledger.finish(RUN, "a", 1, RunState.SUCCEEDED, {})
+        assert ledger.release(RUN, "a", 1, {}, "again") == 0
+
+    def test_it_can_wait_on_the_time_index(self, store: Store, ledger: Ledger) -> None:
+        submit(store)
+        ledger.claim(RUN, "a", 30, "wa")
+
+        ledger.release(RUN, "a", 1, {}, delay=0.001)
+
+        assert [one.state for one in _reaped(ledger)] == [RunState.RETRYING]
+
+    def test_one_that_was_asked_to_stop_is_cancelled(self, store: Store, ledger: Ledger) -> None:
+        submit(store)
+        ledger.claim(RUN, "a", 30, "wa")
+        ledger.cancel(RUN, "enough")
+
+        ledger.release(RUN, "a", 1, {}, "again")
+
+        assert ledger.get(RUN) == {}
+        assert events(store)[-1] == "finished"
+
+
+def test_an_attempt_that_fails_after_it_was_asked_to_stop_is_cancelled_and_not_retried(store: Store, ledger: Ledger) -> None:
+    submit(store)
+    ledger.claim(RUN, "a", 30, "wa")
+    ledger.cancel(RUN, "enough")
+
+    assert ledger.finish(RUN, "a", 1, RunState.FAILED, {}, retry_in=0.001)
+
+    assert told(store)[-1] | {"k": "finished", "state": "cancelled", "reason": "enough"} == told(store)[-1]
+
+
+def test_an_attempt_that_succeeds_all_the_same_has_succeeded(store: Store, ledger: Ledger) -> None:
+    submit(store)
+    ledger.claim(RUN, "a", 30, "wa")
+    ledger.cancel(RUN, "enough")
+
+    ledger.finish(RUN, "a", 1, RunState.SUCCEEDED, {})
+
+    assert told(store)[-1]["state"] == "succeeded"
+
+
+def test_a_foreign_message_that_comes_twice_is_one_run_even_after_it_ended(store: Store, ledger: Ledger) -> None:
+    stock = {"j": "jobs.pay", "n": "", "q": "default.p5", "tid": "t", "x": "[[],{}]", "ky": "1"}
+    ledger.claim("0d1e", "a", 30, "wa", stock)
+    ledger.finish("0d1e", "a", 1, RunState.SUCCEEDED, {})
+
+    assert ledger.claim("0d1e", "b", 30, "wb", stock).verdict == "gone"
+
+
+def test_progress_is_kept_for_the_attempt_that_holds_the_run(store: Store, ledger: Ledger) -> None:
     submit(store)
     ledger.claim(RUN, "a", 30, "wa")
 
-    assert ledger.lose(RUN, "a")
+    assert ledger.progress(RUN, "a", 1, 1 / 3, "a third")
+    assert not ledger.progress(RUN, "b", 1, 0.9, "not mine")
 
-    assert [one.state for one in ledger.reap(10, 0)] == [RunState.RETRYING]
+    assert ledger.get(RUN)["pg"] == "0.3333 a third"
 
 
 def test_a_run_past_its_start_deadline_expires_instead_of_starting(store: Store, ledger: Ledger) -> None:

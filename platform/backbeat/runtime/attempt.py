@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +35,9 @@ FINISH_PATIENCE = 3600.0
 """Seconds for which a finished attempt waits for Redis: the work is done, and nobody else can be told meanwhile."""
 
 
+_claims = itertools.count(1)
+
+
 class Attempt:
     """What is known of an attempt once its claim was won."""
 
@@ -43,6 +48,11 @@ class Attempt:
         self.number = claim.attempt
         self.template = store.index.template(store.slots.of(run_id).slot, claim.fields["tid"]) or Template(claim.fields["j"])
         self.node = DagNode(store, run_id, claim.fields) if "d" in claim.fields else None
+
+    @property
+    def tries(self) -> int:
+        """Which try of the job's own this is: attempts that a worker lost or gave back say nothing against the job."""
+        return self.number - int(self.fields.get("l", 0)) - int(self.fields.get("b", 0))
 
     def context(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CurrentRun:
         """What the job sees as `current_run()`."""
@@ -77,7 +87,7 @@ class Attempt:
         if outcome.state is RunState.SUCCEEDED or not policy.wants(outcome.bases):
             return None
         # The spread keeps a herd apart; it protects nothing.
-        return next_delay(policy, self.number, random.random())  # noqa: S311
+        return next_delay(policy, self.tries, random.random())  # noqa: S311
 
 
 def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Callable[..., Any]) -> Any:
@@ -106,10 +116,10 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
 def _claimed(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Claim:
     request, conf = task.request, settings()
     stock = None if getattr(request, "backbeat", None) else _stock_fields(store, task, args, kwargs)
+    who, worker = f"{os.getpid()}.{next(_claims)}", request.hostname or ""
+    ask = lambda: store.ledger.claim(request.id, INCARNATION, conf.run_lease, worker, stock, who=who)  # noqa: E731 - as above
     try:
-        claim = insist(
-            lambda: store.ledger.claim(request.id, INCARNATION, conf.run_lease, request.hostname or "", stock), CLAIM_PATIENCE
-        )
+        claim = insist(ask, CLAIM_PATIENCE)
     except OUTAGE as error:
         log.warning("run %s: Redis does not answer, the message goes back: %s", request.id, error)
         time.sleep(1)
@@ -127,7 +137,7 @@ def _stock_fields(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[
     template = template_of(store, task.name)
     store.index.keep_template(task.request.id, template)
     queue = (task.request.delivery_info or {}).get("routing_key") or template.queue
-    return {"j": task.name, "n": "", "q": queue, "tid": template.id, "x": arguments_of(args, kwargs)}
+    return {"j": task.name, "n": "", "q": queue, "tid": template.id, "x": arguments_of(args, kwargs), "ky": "1"}
 
 
 def _work(work: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, BaseException | None, Outcome]:

@@ -34,7 +34,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         if isinstance(error, Terminated):
             _end(self.id, RunState.CANCELLED, error)
         elif isinstance(error, (WorkerLostError, SystemExit, KeyboardInterrupt)):
-            _lose(self.id)
+            _lose(self.id, self.worker_pid or 0, error)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
 
@@ -55,8 +55,8 @@ def _end(run_id: str, state: RunState, error: BaseException) -> None:
         log.warning("run %s: Redis does not answer; the reaper will find it when its lease ends", run_id)
 
 
-def _lose(run_id: str) -> None:
+def _lose(run_id: str, process: int, error: BaseException) -> None:
     try:
-        open_store().ledger.lose(run_id, INCARNATION)
+        open_store().ledger.lose(run_id, INCARNATION, process, failed(error).data())
     except OUTAGE:
         log.warning("run %s: Redis does not answer; the reaper will find it when its lease ends", run_id)

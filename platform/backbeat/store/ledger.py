@@ -64,14 +64,26 @@ class Ledger:
         _, created, state = script("submit")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return bool(created), str(state)
 
-    def claim(self, run_id: str, holder: str, lease: float, worker: str, stock: Mapping[str, Any] | None = None) -> Claim:
+    def claim(
+        self,
+        run_id: str,
+        holder: str,
+        lease: float,
+        worker: str,
+        stock: Mapping[str, Any] | None = None,
+        *,
+        who: str = "",
+        canvas: str = "",
+    ) -> Claim:
         """Try to become the one who works on a run, for `lease` seconds at first.
 
         `stock` gives the fields of a run for a message that no Backbeat process made; without it a claim creates nothing.
+        `who` is `<process id>.<number>`; asked again by the same one, a claim that was won is won still. `canvas` is what
+        the message knows and the run does not: what comes after it.
         """
         keys = self.slots.of(run_id)
         made = dumps([str(part) for pair in stock.items() for part in pair]) if stock is not None else ""
-        argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail()]
+        argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail(), who, canvas]
         verdict, now, *flat = script("claim")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return Claim(str(verdict), int(now), _mapping(flat))
 
@@ -108,11 +120,29 @@ class Ledger:
         won, _, _, more = script("finish")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return bool(won), bool(more)
 
-    def lose(self, run_id: str, holder: str) -> bool:
-        """Report that the process that worked on a run is dead, so that nobody waits for its lease to end."""
+    def release(
+        self, run_id: str, holder: str, attempt: int, outcome: Mapping[str, Any], message: str = "", delay: float = 0.0
+    ) -> int:
+        """Give a run back unfinished; neither a failure nor a loss. Returns how often that happened, 0 when it was not ours.
+
+        `message` goes out at once, unless the run shall wait `delay` seconds.
+        """
         keys = self.slots.of(run_id)
-        won, _ = script("lose")(self.slots.client, [keys.run(run_id), keys.timers], [run_id, holder])
+        argv = [keys.prefix, run_id, holder, attempt, round(delay * 1000), message, dumps(outcome), *self._tail()]
+        _, _, releases = script("release")(self.slots.client, [keys.run(run_id), keys.timers], argv)
+        return int(releases)
+
+    def lose(self, run_id: str, holder: str, process: int, outcome: Mapping[str, Any]) -> bool:
+        """Report that the process that worked on a run is dead, and how, so that nobody waits for its lease to end."""
+        keys = self.slots.of(run_id)
+        argv = [run_id, holder, process, dumps(outcome)]
+        won, _ = script("lose")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return bool(won)
+
+    def progress(self, run_id: str, holder: str, attempt: int, fraction: float, text: str) -> bool:
+        """Note how far a run is, from 0 to 1; False when the attempt was taken over."""
+        argv = [holder, attempt, f"{fraction:.4g} {text}"]
+        return bool(script("progress")(self.slots.client, [self.slots.of(run_id).run(run_id)], argv)[0])
 
     def renew(self, holder: str, run_ids: Iterable[str], lease: float) -> tuple[set[str], set[str]]:
         """One heartbeat: (runs still held, runs somebody asked to cancel), one script a slot, one round trip."""
@@ -156,11 +186,16 @@ class Ledger:
 
     def get(self, run_id: str) -> dict[str, str]:
         """The fields of an unfinished run; empty when it is over or unknown."""
-        found = {str(name): str(value) for name, value in self.slots.client.hgetall(self.slots.of(run_id).run(run_id)).items()}
-        return found | _mapping(found.pop("p").split(PACKED)) if "p" in found else found
+        return fields_of(self.slots.client.hgetall(self.slots.of(run_id).run(run_id)))
 
     def _tail(self) -> tuple[str, int, int]:
         return self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms
+
+
+def fields_of(stored: Mapping[Any, Any]) -> dict[str, str]:
+    """The fields of a run's hash, those that were packed when it was fired included."""
+    found = {str(name): str(value) for name, value in stored.items()}
+    return found | _mapping(found.pop("p").split(PACKED)) if "p" in found else found
 
 
 def _mapping(flat: Sequence[str]) -> dict[str, str]:

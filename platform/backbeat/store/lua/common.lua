@@ -60,12 +60,15 @@ local function free_busy(prefix, direct, job, run_id, requeue_at)
   end
 end
 
+-- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is.
+local UNTOLD = {m = true, cv = true, who = true, pg = true, lw = true}
+
 -- One event of a run: the facts that history needs, so that a reader needs no earlier event.
 local function tell(prefix, kind, run_id, now, extra)
   local run = redis.call('HGETALL', prefix .. 'run:' .. run_id)
   local fields = {'k', kind, 'r', run_id, 't', now}
   for i = 1, #run, 2 do
-    if run[i] ~= 'm' then
+    if not UNTOLD[run[i]] then
       fields[#fields + 1] = '.' .. run[i]
       fields[#fields + 1] = run[i + 1]
     end

@@ -6,10 +6,14 @@ local now = now_ms()
 local prefix = ARGV[1]
 local reply = {now}
 
+-- What is said of a loss that nobody saw: the worker, or its connection, was gone for a whole lease.
+local LEASE_ENDED = '{"error":{"type":"LeaseEnded","message":"the worker stopped renewing its lease"}}'
+
 local function lose(run_id, key)
   local losses = redis.call('HINCRBY', key, 'l', 1)
-  tell(prefix, 'lost', run_id, now, {})
-  redis.call('HDEL', key, 'h')
+  local why = {'outcome', redis.call('HGET', key, 'lw') or LEASE_ENDED}
+  redis.call('HDEL', key, 'h', 'who', 'lw')
+  tell(prefix, 'lost', run_id, now, why)
   if redis.call('HGET', key, 'cancel') then
     end_run(prefix, ARGV[5], run_id, 'cancelled', now, now + ARGV[6], ARGV[7], {})
     return false
@@ -17,7 +21,7 @@ local function lose(run_id, key)
   if losses >= tonumber(ARGV[3]) then
     redis.call('HSET', key, 's', 'quarantined')
     redis.call('ZREM', KEYS[1], run_id)
-    tell(prefix, 'quarantined', run_id, now, {})
+    tell(prefix, 'quarantined', run_id, now, why)
     free_busy(prefix, ARGV[5], redis.call('HGET', key, 'j'), run_id, now + ARGV[6])
     node_ended(prefix, ARGV[5], run_id, 'quarantined', now, now + ARGV[6], ARGV[7])
     return false
