@@ -108,3 +108,13 @@ def events(store: Store, run_id: str = RUN, kind: str = "") -> list[dict[str, st
     """What history is told of a run."""
     found = store.slots.client.xrange(store.slots.of(run_id).events)
     return [fields for _, fields in found if fields["r"] == run_id and kind in ("", fields["k"])]
+
+
+def lose_three_times(store: Store, run_id: str) -> None:
+    """A node whose process dies each time: its lease ends, it is queued again, until it is quarantined."""
+    for _ in range(3):
+        store.ledger.claim(run_id, "dead", 0.001, "w1")
+        while store.ledger.get(run_id)["s"] == "running":
+            for seen in [one for one in store.ledger.reap(10, 0) if one.run_id == run_id]:
+                store.ledger.queue(seen, "again")
+    store.slots.client.lrem(QUEUE, 0, "again")

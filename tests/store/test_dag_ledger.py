@@ -14,7 +14,7 @@ from backbeat.core.dag_state import outcome
 from backbeat.core.state import RunState
 from backbeat.store.store import Store
 from tests.core.graphs import dags, of
-from tests.store.graph_runs import QUEUE, RUN, begin, events, queued, run_all, start, states, submit, take, work
+from tests.store.graph_runs import QUEUE, RUN, begin, events, lose_three_times, queued, run_all, start, states, submit, take, work
 
 OK, FAILED, SKIPPED, UPSTREAM = RunState.SUCCEEDED, RunState.FAILED, RunState.SKIPPED, RunState.UPSTREAM_FAILED
 CANCELLED = RunState.CANCELLED
@@ -283,11 +283,7 @@ def test_a_dag_runs_no_more_often_at_once_than_allowed_and_the_next_follows_by_i
 
 def test_a_quarantined_node_does_not_hang_the_run(store: Store) -> None:
     start(store, DIAMOND)
-    for _ in range(3):
-        store.ledger.claim(f"{RUN}/a", "dead", 0.001, "w1")
-        store.ledger.lose(f"{RUN}/a", "dead")
-        for seen in [one for one in store.ledger.reap(10, 0) if one.run_id == f"{RUN}/a"]:
-            store.ledger.queue(seen, "again")
+    lose_three_times(store, f"{RUN}/a")
 
     assert states(store, DIAMOND) == {"a": RunState.QUARANTINED, "b": UPSTREAM, "c": UPSTREAM, "d": UPSTREAM}
     assert events(store, kind="finished")[0]["state"] == "failed"

@@ -63,8 +63,7 @@ def dag_named(store: Store, name: str) -> Dag:
 
 def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], params: Mapping[str, Any]) -> str:
     dag = wire.dag
-    keep = {"q": fields["q"], "tid": fields["tid"], "x": fields["x"], "c": fields.get("c", ""), "why": fields.get("why", "")}
-    facts = {"e": dumps(run_id)[1:-1], "nominal": fields.get("n", ""), "params": dumps(params), **keep}
+    facts = {"e": dumps(run_id)[1:-1], "nominal": fields.get("n", ""), "params": dumps(params)}
     begun = store.dags.start(
         run_id,
         wire.version,

@@ -65,10 +65,12 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local label = item and r.i .. '[' .. item .. ']' or r.i
     local run_id = d.id .. '/' .. label
     local key = prefix .. 'run:' .. run_id
-    if redis.call('EXISTS', key) == 1 then return end
+    local state = redis.call('HGET', key, 's')
+    if state and state ~= 'quarantined' then return end
     local k, arguments = kind(d, r.k), r.x or '[[],\t{}]'
     if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
-    local before = redis.call('HGET', d.a, item and place .. ':' .. item or place) or '0'
+    local before = state and redis.call('HGET', key, 'a') or redis.call('HGET', d.a, item and place .. ':' .. item or place) or '0'
+    redis.call('DEL', key)
     redis.call('HSET', key, 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place)
     if item then redis.call('HSET', key, 'it', item) end
     if r.f then redis.call('HSET', key, 'rf', '1') end
@@ -295,7 +297,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     end
     for index = d.first, #d.queue do redis.call('RPUSH', d.t, d.queue[index]) end
     if d.bad > 0 then redis.call('HINCRBY', d.key, 'bad', d.bad) end
-    if d.settled > 0 and redis.call('HINCRBY', d.key, 'left', -d.settled) <= 0 then
+    local left = (d.settled > 0 or d.rewritten) and redis.call('HINCRBY', d.key, 'left', -d.settled)
+    if left and left <= 0 then
       finish(d)
       return 0
     end

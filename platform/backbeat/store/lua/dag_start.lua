@@ -26,6 +26,8 @@ redis.call('PERSIST', KEYS[2])
 -- Keys of a former DAG run of this id are out of date.
 for _, letter in ipairs({'k', 'o', 't', 'p', 'l', 'm', 'a'}) do redis.call('DEL', prefix .. 'dag.' .. letter .. ':' .. id) end
 redis.call('DEL', prefix .. 'dag:' .. id)
+-- What a rerun needs to open the run again, when it is long gone from the ledger.
+for _, field in ipairs({'q', 'tid', 'x', 'c'}) do redis.call('HSET', prefix .. 'dag:' .. id, field, redis.call('HGET', KEYS[1], field) or '') end
 redis.call('HSET', prefix .. 'dag:' .. id, 'j', name, 'n', nodes, 'left', nodes, 'bad', 0, 'st', now, unpack(cjson.decode(ARGV[10])))
 if ARGV[8] ~= '' then redis.call('HSET', prefix .. 'dag:' .. id, 'dl', now + ARGV[8]) end
 redis.call('SET', prefix .. 'dag.s:' .. id, string.rep('.', nodes))

@@ -38,4 +38,5 @@ hset_all(d.a, cjson.decode(ARGV[13]))
 hset_all(d.m, cjson.decode(ARGV[14]))
 for _, question in ipairs(cjson.decode(ARGV[12])) do redis.call('SADD', d.l, question) end
 for _, step in ipairs(cjson.decode(ARGV[11])) do redis.call('RPUSH', d.t, step) end
+d.rewritten = true
 return {1, now, engine.drain(d)}
