@@ -81,6 +81,21 @@ def test_a_run_with_two_retries_is_told_in_one_row_and_three_attempts(each_datab
     ]
 
 
+def test_an_attempt_that_its_worker_gave_back_was_cancelled_and_the_run_goes_on(each_database: str) -> None:
+    error = {"type": "Shutdown", "message": "the worker shuts down"}
+    DatabaseHistory().record([started(1000, 1), event("released", 2000, attempt=1, error=error)])
+    assert Run.objects.get().state == "queued"
+
+    DatabaseHistory().record([started(3000, 2), finished(4000, "succeeded", 2)])
+
+    run = Run.objects.get()
+    assert (run.state, run.error_message) == ("succeeded", "")
+    assert list(run.tries.values_list("number", "state", "error_message")) == [
+        (1, "cancelled", "the worker shuts down"),
+        (2, "succeeded", ""),
+    ]
+
+
 def test_one_event_a_batch_gives_the_same_rows_as_one_batch(each_database: str) -> None:
     DatabaseHistory().record(STORY)
     at_once = without_ids(rows())

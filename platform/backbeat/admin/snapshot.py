@@ -15,7 +15,7 @@ from backbeat.core.when import to_ms
 if TYPE_CHECKING:
     from backbeat.runtime.ports import Event
 
-RUN_KINDS = {"queued": 0, "started": 1, "lost": 2, "finished": 3, "quarantined": 4, "retrying": 5}
+RUN_KINDS = {"queued": 0, "started": 1, "lost": 2, "finished": 3, "quarantined": 4, "retrying": 5, "released": 5}
 DAG_KINDS = {"dag_started": 1, "dag_finished": 3}
 MESSAGE, TRACEBACK, LOG, RESULT = 16_384, 131_072, 1_048_576, 262_144
 
@@ -25,6 +25,7 @@ _STATES = {
     "lost": RunState.LOST,
     "quarantined": RunState.QUARANTINED,
     "retrying": RunState.RETRYING,
+    "released": RunState.QUEUED,
 }
 
 
@@ -93,6 +94,8 @@ def _attempt_state(event: Event) -> RunState | None:
         return RunState.LOST
     if event.kind == "finished":
         return _state(event)
+    if event.kind == "released":
+        return RunState.CANCELLED  # the attempt; the run goes on
     # A retry says how its attempt ended only when it carries the error; otherwise another event does.
     if event.kind == "retrying" and event.data.get("error"):
         named = event.data.get("state")
