@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from backbeat.core.job import JobSpec, Overlap, Schedule
+from backbeat.core.job import JobSpec, Misfire, Overlap, Schedule
 from backbeat.core.when import Cron, Every, Once, from_ms
 from backbeat.runtime.firing import Firer
 from backbeat.store.leases import Lease, Leases
@@ -154,6 +154,86 @@ def test_a_record_that_cannot_be_read_is_parked_and_the_others_fire(store: Store
 
     assert [message["headers"]["periodic_task_name"] for message in queue(store)] == ["good"]
     assert "can't be read" in store.index.parked()["bad"]
+
+
+def limited(most: int, every: str = "1h", **options: object) -> JobSpec:
+    return spec_of(schedules=(Schedule(Every(every), max_runs=most),), overlap=Overlap.ALLOW, **options)
+
+
+def test_a_schedule_with_a_number_of_runs_ends_with_the_last_of_them(store: Store) -> None:
+    store.index.put(limited(2))
+    firer = Firer(store)
+    for ago in (3000, 2000, 1000):
+        make_due(store, "reports.daily", ago)
+        firer.step(leases(store))
+
+    assert len(queue(store)) == 2
+    assert firer.counts["omitted"] == 0
+    assert store.index.next_times(["reports.daily"]) == {"reports.daily": None}
+
+
+def test_several_late_occurrences_fire_no_more_than_the_runs_that_are_left(store: Store) -> None:
+    store.index.put(limited(3, every="1s", misfire=Misfire.ALL))
+    make_due(store, "reports.daily", 10_000)
+
+    Firer(store).step(leases(store))
+
+    assert len(queue(store)) == 3
+
+
+def test_runs_are_counted_over_edits_and_absences_of_the_schedule(store: Store) -> None:
+    store.index.put(limited(1))
+    make_due(store, "reports.daily")
+    Firer(store).step(leases(store))
+
+    store.index.put(limited(1, enabled=False))
+    store.index.put(limited(1, every="2h"))
+
+    assert store.index.next_times(["reports.daily"]) == {"reports.daily": None}
+
+
+def test_a_higher_number_of_runs_lets_an_ended_schedule_go_on(store: Store) -> None:
+    store.index.put(limited(1))
+    make_due(store, "reports.daily")
+    Firer(store).step(leases(store))
+
+    store.index.put(limited(2))
+    make_due(store, "reports.daily", 500)
+    Firer(store).step(leases(store))
+
+    assert len(queue(store)) == 2
+    assert store.index.next_times(["reports.daily"]) == {"reports.daily": None}
+
+
+def test_an_occurrence_left_out_for_overlap_is_no_run(store: Store) -> None:
+    store.index.put(spec_of(schedules=(Schedule(Every("1h"), max_runs=2),), overlap=Overlap.SKIP))
+    firer = Firer(store)
+    for ago in (3000, 2000):
+        make_due(store, "reports.daily", ago)
+        firer.step(leases(store))
+
+    assert (len(queue(store)), firer.counts["omitted"]) == (1, 1)
+    assert store.index.next_times(["reports.daily"])["reports.daily"] is not None
+
+
+def test_counting_anew_lets_an_ended_schedule_begin_again(store: Store) -> None:
+    store.index.put(limited(1))
+    make_due(store, "reports.daily")
+    Firer(store).step(leases(store))
+
+    store.index.recount(["reports.daily"])
+    store.index.put(limited(1))
+
+    assert store.index.next_times(["reports.daily"])["reports.daily"] is not None
+
+
+def test_schedules_without_a_limit_are_not_counted(store: Store) -> None:
+    store.index.put(spec_of())
+    make_due(store, "reports.daily")
+
+    Firer(store).step(leases(store))
+
+    assert not store.slots.client.exists(store.slots.of("reports.daily").spent)
 
 
 @pytest.mark.parametrize(("overlap", "messages", "omitted"), [("skip", 1, 1), ("allow", 2, 0), ("queue", 1, 0)])

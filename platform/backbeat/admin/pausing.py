@@ -74,7 +74,7 @@ def missed_while_paused(job: Job) -> dict[str, Missed]:
     spec, since, now = to_spec(job), to_ms(job.paused_at), to_ms(timezone.now())
     found = {}
     for schedule in spec.schedules:
-        timing = Timing(schedule.when, schedule.start, schedule.end)
+        timing = Timing.of(schedule)
         if schedule.enabled and job.enabled and (gap := missed(timing, since, now)):
             found[spec.schedule_id(schedule)] = gap
     return found

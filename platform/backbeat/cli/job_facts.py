@@ -114,7 +114,7 @@ def _times(spec: JobSpec, schedule: Schedule, count: int, now: int) -> list[tupl
     """(nominal, shift by jitter, wall clock in the schedule's zone) of the next occurrences."""
     schedule_id = spec.schedule_id(schedule)
     when, jitter = hashed(schedule.when, schedule_id), round(schedule.jitter * 1000)
-    timing, zone = Timing(when, schedule.start, schedule.end, jitter), load(when.tz if isinstance(when, Cron) else "UTC")
+    timing, zone = Timing.of(schedule, when), load(when.tz if isinstance(when, Cron) else "UTC")
     found: list[tuple[int, int, str]] = []
     moment = now
     while len(found) < count and (following := timing.next(moment)) is not None:

@@ -26,7 +26,7 @@ NEVER = "inf"
 
 @dataclass(frozen=True, eq=False)
 class Timing:
-    """When an entry is due. Bounds are epoch ms, jitter is ms.
+    """When an entry is due. Bounds are epoch ms, jitter is ms; `limit` is how many runs it may have in all.
 
     Compared and hashed by identity: entries that read the same text share one object, and with it its known answers.
     """
@@ -35,6 +35,12 @@ class Timing:
     start: int | None = None
     end: int | None = None
     jitter: int = 0
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, schedule: Schedule, when: When | None = None) -> Timing:
+        """The timing of a schedule; `when` stands for the schedule's own, with its hashed fields filled in."""
+        return cls(when or schedule.when, schedule.start, schedule.end, round(schedule.jitter * 1000), schedule.max_runs)
 
     @lru_cache(maxsize=65536)  # noqa: B019 - timings are few, shared, and themselves kept by a cache
     def next(self, after: int) -> int | None:
@@ -46,9 +52,9 @@ class Timing:
 
     @property
     def text(self) -> str:
-        """The form that is stored; the bounds only when there are any."""
-        bounds = US.join("" if part is None else str(part) for part in (self.start, self.end, self.jitter or None))
-        return to_text(self.when) + (US + bounds if bounds.strip(US) else "")
+        """The form that is stored; the bounds only as far as there are any."""
+        bounds = (self.start, self.end, self.jitter or None, self.limit)
+        return US.join([to_text(self.when), *("" if part is None else str(part) for part in bounds)]).rstrip(US)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,8 @@ class Entry:
 @lru_cache(maxsize=16384)
 def _timing(text: str) -> Timing:
     when, *bounds = text.split(US)
-    start, end, jitter = (int(part) if part else None for part in bounds) if bounds else (None, None, None)
-    return Timing(from_text(when), start, end, jitter or 0)
+    start, end, jitter, limit = (int(part) if part else None for part in [*bounds, *[""] * (4 - len(bounds))])
+    return Timing(from_text(when), start, end, jitter or 0, limit)
 
 
 def read(entry_id: str, text: str) -> Entry:
@@ -106,5 +112,4 @@ def entries_of(spec: JobSpec) -> list[Entry]:
 
 
 def _entry(spec: JobSpec, schedule: Schedule, template: Template) -> Entry:
-    timing = Timing(schedule.when, schedule.start, schedule.end, round(schedule.jitter * 1000))
-    return Entry(spec.schedule_id(schedule), timing, template.id, arguments_of(schedule.args, schedule.kwargs))
+    return Entry(spec.schedule_id(schedule), Timing.of(schedule), template.id, arguments_of(schedule.args, schedule.kwargs))

@@ -48,6 +48,7 @@ class Schedule:
     end: int | None = None
     """Last instant (epoch ms) at which it may be due."""
     max_runs: int | None = None
+    """How many runs it may have in all, counted for as long as its key stays the same."""
     jitter: float = 0.0
     """Seconds over which occurrences are spread, by a hash of the schedule id, so that it never changes."""
     calendar: str | None = None

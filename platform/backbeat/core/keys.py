@@ -47,7 +47,7 @@ class SlotKeys:
 
     __slots__ = (
         "busy", "counts", "dags", "due", "entries", "events", "fired", "foreign", "jobs", "lease", "outbox", "parked", "prefix",
-        "slot", "templates", "timers",
+        "slot", "spent", "templates", "timers",
     )  # fmt: skip
 
     def __init__(self, prefix: str, slot: int) -> None:
@@ -67,6 +67,7 @@ class SlotKeys:
         self.foreign = tag + "foreign"
         self.counts = tag + "counts"
         self.fired = tag + "fired"
+        self.spent = tag + "spent"
 
     def run(self, run_id: str) -> str:
         """The hash that holds one unfinished run."""

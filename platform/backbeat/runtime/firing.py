@@ -111,7 +111,7 @@ class Firer:
         due_at = [nominal + shift for nominal in decision.fires] if shift else decision.fires
         told = self.gate.told if is_foreign(schedule_id) else ""
         omissions = [astuple(one) for one in decision.omissions]
-        return Firing(schedule_id, score, entry.score(decision.next), runs, omissions, due_at, told)
+        return Firing(schedule_id, score, entry.score(decision.next), runs, omissions, due_at, told, entry.timing.limit)
 
     def _run(self, shard: int, entry: Entry, template: Template, nominal: int) -> tuple[str, ...]:
         run_id = occurrence_id(entry.id, nominal)

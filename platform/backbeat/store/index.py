@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from backbeat.core import template as templates
-from backbeat.core.entry import RS, entries_of
+from backbeat.core.entry import NEVER, RS, entries_of
 from backbeat.core.job import JobSpec
 from backbeat.core.message import dumps
 from backbeat.core.template import Template
@@ -35,7 +35,7 @@ class Firing:
     """One entry's step: from the score that was read to the next, with the runs and omissions that lie between.
 
     `due` holds the effective times (epoch ms) of the runs, for whoever measures how late they are. `told` says how fires
-    of entries from other schedulers' storage are noted; see lua/fire.lua.
+    of entries from other schedulers' storage are noted; see lua/fire.lua. `limit` is how many runs it may have in all.
     """
 
     id: str
@@ -45,6 +45,7 @@ class Firing:
     omissions: Sequence[Sequence[Any]]
     due: Sequence[int] = ()
     told: str = ""
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ class ScheduleIndex:
             first = entry.timing.next(since.get(entry.id, now))
             yield (
                 script("put"),
-                [keys.due, keys.entries, keys.parked],
-                [entry.id, entry.timing.text, entry.text, entry.score(first)],
+                [keys.due, keys.entries, keys.parked, keys.spent],
+                [entry.id, entry.timing.text, entry.text, entry.score(first), entry.timing.limit or ""],
             )
 
     def remove(self, schedule_ids: Iterable[str]) -> None:
@@ -145,9 +146,19 @@ class ScheduleIndex:
         return None if template_id is None else self.template(keys.slot, str(template_id))
 
     def forget(self, job: str, schedule_ids: Iterable[str]) -> None:
-        """Take a whole job out."""
-        self.remove(schedule_ids)
-        self.slots.client.hdel(self.slots.of(job).jobs, job)
+        """Take a whole job out, and with it the count of its runs."""
+        ids, keys = list(schedule_ids), self.slots.of(job)
+        self.remove(ids)
+        self.slots.client.hdel(keys.jobs, job)
+        self.recount(ids)
+
+    def recount(self, schedule_ids: Iterable[str]) -> None:
+        """Count the runs of schedules that are limited in number from nought again; one that had ended begins when next put."""
+        for schedule_id in schedule_ids:
+            keys = self.slots.of(schedule_id)
+            self.slots.client.hdel(keys.spent, schedule_id)
+            if self.slots.client.zscore(keys.due, schedule_id) == float(NEVER):
+                self.slots.client.zrem(keys.due, schedule_id)
 
     def keep_template(self, owner: str, template: Template) -> None:
         """Make a template known in the slot of a job or DAG, for runs that are not fired by a schedule."""
@@ -198,7 +209,9 @@ def _numbered(run: Sequence[Any], messages: list[str]) -> list[Any]:
     return [*facts, len(messages)]
 
 
-def _told(firing: Firing) -> list[str]:
+def _told(firing: Firing) -> list[Any]:
+    if firing.limit is not None:
+        return [firing.told, firing.limit]
     return [firing.told] if firing.told else []
 
 

@@ -67,7 +67,7 @@ def _facts(schedule: CoreSchedule, schedule_id: str, request: HttpRequest) -> di
     when, viewer, now = hashed(schedule.when, schedule_id), viewer_zone(request), to_ms(timezone.now())
     zone = when.tz if isinstance(when, Cron) else "UTC"
     shift = offset(schedule_id, round(schedule.jitter * 1000))
-    timing, moment = Timing(when, schedule.start, schedule.end), now
+    timing, moment = Timing.of(schedule, when), now
     runs: list[dict[str, str]] = []
     while len(runs) < RUNS and (following := timing.next(moment)) is not None:
         moment = following

@@ -1,9 +1,11 @@
 -- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, message, ... | returns: {now, leads, fired, refused, duplicate, reason, count, ...}
 -- Advance entries and turn their occurrences into runs, all or nothing for each entry.
--- batch: JSON list of {id, score seen, next score, runs, omissions, told};
+-- batch: JSON list of {id, score seen, next score, runs, omissions, told, limit};
 --   run: {run id, job, nominal, queue, packed fields, overlap policy, number of its message};
---   omission: {reason, from, to, count}; told: absent for jobs. Fires of other entries are noted for whoever reports them to the
---   storage they came from: 'ledger', or 'stock' when their workers don't know the ledger, which then keeps no run.
+--   omission: {reason, from, to, count}; told: absent or '' for jobs. Fires of other entries are noted for whoever reports them
+--   to the storage they came from: 'ledger', or 'stock' when their workers don't know the ledger, which then keeps no run;
+--   limit: how many runs the entry may have in all, absent for any number. With the last of them it is never due again, and
+--   what would have followed is no omission.
 -- Messages come as arguments of their own: reading them as JSON would cost more than all the rest.
 -- An entry whose score is no longer the one that was read is refused: somebody edited it or a later leader advanced it.
 -- include: common
@@ -79,12 +81,19 @@ for i, entry in ipairs(batch) do
   if places[i] ~= seen then
     refused = refused + 1
   else
-    scores[#scores + 1] = next_score
+    local told, limit, before = entry[6] or '', entry[7], fired
+    local left = limit and limit - tonumber(redis.call('HGET', prefix .. 'spent', id) or 0) or math.huge
+    if left > 0 then
+      for _, o in ipairs(omissions) do omit(id, o[1], o[2], o[3], o[4]) end
+    end
+    for _, run in ipairs(runs) do
+      if fired - before >= left then break end
+      fire(id, told, unpack(run))
+    end
+    if limit and fired > before then redis.call('HINCRBY', prefix .. 'spent', id, fired - before) end
+    scores[#scores + 1] = fired - before >= left and 'inf' or next_score
     scores[#scores + 1] = id
-    for _, o in ipairs(omissions) do omit(id, o[1], o[2], o[3], o[4]) end
-    local before = fired
-    for _, run in ipairs(runs) do fire(id, entry[6], unpack(run)) end
-    if entry[6] and fired > before then
+    if told ~= '' and fired > before then
       redis.call('HINCRBY', prefix .. 'counts', id, fired - before)
       redis.call('ZADD', prefix .. 'fired', runs[#runs][3], id)
     end

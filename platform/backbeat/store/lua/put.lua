@@ -1,9 +1,12 @@
--- KEYS: due, entries, parked | ARGV: id, timing, record, score | returns: {now, kept}
+-- KEYS: due, entries, parked, spent | ARGV: id, timing, record, score, limit | returns: {now, kept}
 -- Write one schedule into the index. An entry whose timing is unchanged keeps its place: it may be due this very moment.
+-- limit: how many runs it may have in all, '' for any number; one that has had them stays known and is never due.
 -- include: common
 local kept = 0
 local before = redis.call('HGET', KEYS[2], ARGV[1])
-if before and string.sub(before, 1, #ARGV[2] + 1) == ARGV[2] .. '\30' and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+if ARGV[5] ~= '' and tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[5]) then
+  redis.call('ZADD', KEYS[1], 'inf', ARGV[1])
+elseif before and string.sub(before, 1, #ARGV[2] + 1) == ARGV[2] .. '\30' and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   kept = 1
 else
   redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
