@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 
 from backbeat.cli.stack import ports
 from backbeat.runtime.embedded import EmbeddedServer
 from tests.support.eventually import eventually
-from tests.support.processes import OwnProcess
+from tests.support.processes import OwnProcess, free_port
 from tests.support.servers import RedisServer
 
 pytestmark = [
@@ -189,6 +190,48 @@ def test_demo_runs_the_graph_to_green_prints_it_and_leaves_nothing(root: Path) -
     assert demo.said(r"succeeded: first graph [\d.]+ s after the start, UI [\d.]+ s")
     assert demo.said(r"idle: \d+ processes, CPU [\d.]+ % of one core, memory \d+ MiB")
     assert demo.members() == []
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_demo_is_green_on_rabbitmq_and_postgresql(root: Path, rabbitmq_url: str, postgresql_url: str) -> None:
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("create database demo")
+    demo = Dev(root, command="demo")
+    demo.env = {
+        **(demo.env or {}),
+        "BROKER_URL": rabbitmq_url,
+        "DATABASE_URL": f"{postgresql_url.removesuffix('/postgres')}/demo",
+    }
+    demo.start()
+
+    eventually(lambda: not demo.alive, within=150, every=0.2, message=demo.logs)
+
+    assert demo.stop() == 0, demo.logs()
+    assert not (root / ".backbeat" / "db.sqlite3").exists()
+
+
+def test_a_database_that_does_not_answer_is_told_in_one_sentence(root: Path) -> None:
+    dev = Dev(root)
+    dev.env = {**(dev.env or {}), "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"}
+    dev.start()
+
+    eventually(lambda: not dev.alive, within=30)
+
+    assert dev.stop() == 1
+    assert "correct DATABASE_URL" in dev.logs()
+    assert "Traceback" not in dev.logs()
+    assert dev.members() == []
+
+
+def test_outside_a_deployment_it_says_what_it_looks_for(tmp_path: Path) -> None:
+    dev = Dev(tmp_path)
+    dev.start()
+
+    eventually(lambda: not dev.alive, within=20)
+
+    assert dev.stop() == 2
+    assert "expected a folder with Procfile and manage.py" in dev.logs()
 
 
 def test_demo_is_red_when_the_graph_is(root: Path) -> None:

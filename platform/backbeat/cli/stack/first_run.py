@@ -29,10 +29,16 @@ _ASK_SECONDS, _TELL_SECONDS = 0.1, 2.0
 @click.option("--wait", type=float, default=300.0, help="Seconds to wait for that DAG's end.")
 def main(reset_password: bool, graph: str | None, wait: float) -> None:
     """Prepare the database, then run a DAG to its end."""
+    from django.db import OperationalError
+
     try:
         _perform(reset_password, graph, wait)
     except BackbeatError as error:
         tell("refused", error=str(error))
+        sys.exit(1)
+    except OperationalError as error:
+        cure = "Start it, or correct DATABASE_URL; without that variable SQLite is used."
+        tell("refused", error=f"the database does not answer: {str(error).strip()}. {cure}")
         sys.exit(1)
 
 
