@@ -6,7 +6,7 @@ Code and operators own fields apart from each other: where an operator's value d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -123,10 +123,15 @@ def delete(job: Job) -> None:
 class DatabaseDefinitions:
     """The Definitions port: what the index is rebuilt from."""
 
-    def specs(self) -> Iterator[JobSpec]:
-        """Every job, as the scheduler should see it."""
-        for job in Job.objects.prefetch_related("schedules").iterator(chunk_size=500):
+    def specs(self, names: Sequence[str] | None = None) -> Iterator[JobSpec]:
+        """Every job (or those of these names), as the scheduler should see it."""
+        jobs = Job.objects.prefetch_related("schedules")
+        for job in (jobs if names is None else jobs.filter(name__in=names)).iterator(chunk_size=500):
             yield to_spec(job)
+
+    def tend(self) -> int:
+        """See `tend` above."""
+        return tend()
 
     def last_fires(self) -> dict[str, int]:
         """The newest nominal time (epoch ms) known to history, whether it ran or was left out, per schedule id."""

@@ -19,7 +19,9 @@ from backbeat.store.events import EventStreams
 from backbeat.store.outbox import Outbox
 from backbeat.store.store import Store, open_store
 
-SWEEP_EVERY = 30.0
+SWEEP_EVERY = 5.0
+"""Seconds between two looks whether a comparison of everything is due."""
+TEND_EVERY = 2.0
 REAP_EVERY = 0.25
 """Seconds between two looks: how late a due retry may be."""
 
@@ -34,6 +36,7 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
         Duty("recorder", recorder.step, 0.0, recorder.start),
         Duty("reaper", reaper.step, REAP_EVERY),
         Duty("sweeper", sweeper.step, SWEEP_EVERY),
+        Duty("definitions", definitions.tend, TEND_EVERY),
         Duty("graphs", DagKeeper(store).step, REAP_EVERY),
     ]
     if not store.slots.direct:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from backbeat.core.entry import entries_of
 from backbeat.core.foreign import is_foreign
@@ -13,6 +14,9 @@ from backbeat.store.store import Store
 
 log = logging.getLogger("backbeat.keeper")
 
+WHOLE_EVERY = 300
+"""Seconds between two comparisons of everything. What is edited meanwhile is published by whoever edits it."""
+
 
 class Sweeper:
     """Compares the index with the definitions and mends the difference."""
@@ -22,28 +26,49 @@ class Sweeper:
         self._definitions = definitions
 
     def step(self) -> int:
-        """One comparison; always 0, because there is never more to do at once."""
+        """One comparison when it is time for it; always 0, because there is never more to do at once.
+
+        A marker in the index itself says when: it ends by itself, and a Redis that lost its data has lost it too, so an
+        empty index is found at the next step. It also keeps all keepers but one from comparing the same.
+        """
         try:
-            self._sweep()
+            if self.store.slots.client.set(self._marker, "1", nx=True, ex=WHOLE_EVERY):
+                self._sweep()
         except OUTAGE as error:
             log.warning("Redis does not answer: %s", error)
+        except Exception:
+            self.store.slots.client.delete(self._marker)
+            raise
         return 0
+
+    @property
+    def _marker(self) -> str:
+        return f"{{{self.store.slots.prefix}}}:swept"
 
     def _sweep(self) -> None:
         there = dict(self.store.index.ids())
-        specs = list(self._definitions.specs())
-        wanted = {entry.id: entry.text for spec in specs for entry in entries_of(spec)}
         parked = self.store.index.parked()
-        stale = [spec for spec in specs if self._differs(spec, there, parked)]
+        wanted: set[str] = set()
+        stale: list[str] = []
+        for spec in self._definitions.specs():
+            entries = entries_of(spec)
+            wanted.update(entry.id for entry in entries)
+            if any(there.get(entry.id) != entry.text and entry.id not in parked for entry in entries):
+                stale.append(spec.name)
         # Entries of RedBeat's storage have no definition here; whoever mirrors them takes them out (runtime/redbeat.py).
-        extra = {one for one in set(there) - set(wanted) if not is_foreign(one)}
-        if stale:
-            # An entry that is not there at all goes on where history ends; one that is there keeps its place.
-            self.store.index.put_many(stale, self._definitions.last_fires())
-            log.info("index mended: %d jobs written", len(stale))
+        extra = {one for one in set(there) - wanted if not is_foreign(one)}
+        self._write(stale, there)
         if extra:
             self.store.index.remove(extra)
             log.info("index mended: %d schedules without a definition taken out", len(extra))
 
-    def _differs(self, spec: JobSpec, there: dict[str, str], parked: dict[str, str]) -> bool:
-        return any(there.get(entry.id) != entry.text and entry.id not in parked for entry in entries_of(spec))
+    def _write(self, stale: list[str], there: Iterable[str]) -> None:
+        if not stale:
+            return
+        # Read again: somebody may have saved one since, and what is older must not win.
+        specs: list[JobSpec] = list(self._definitions.specs(stale))
+        # An entry that is gone goes on where history ends. One that is there was edited, and is due from now.
+        known = set(there)
+        since = {one: moment for one, moment in self._definitions.last_fires().items() if one not in known}
+        self.store.index.put_many(specs, since)
+        log.info("index mended: %d jobs written", len(specs))

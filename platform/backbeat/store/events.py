@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,18 +42,28 @@ class EventStreams:
 
     def read(self, count: int, block_ms: int) -> list[RawEvent]:
         """New events for this consumer, waiting up to `block_ms` for the first one."""
-        reply = self.slots.client.xreadgroup(
-            self._group, self.consumer, dict.fromkeys(self._streams, ">"), count=count, block=block_ms
-        )
-        return _events(reply)
+        wanted = dict.fromkeys(self._streams, ">")
+        client = self.slots.client
+        return _events(self._asked(lambda: client.xreadgroup(self._group, self.consumer, wanted, count=count, block=block_ms)))
 
     def unfinished(self, count: int, idle_ms: int) -> list[RawEvent]:
         """Events that some consumer (this one before a crash, or a dead one) read but never recorded."""
-        found = []
-        for stream in self._streams:
-            _, entries, *_ = self.slots.client.xautoclaim(stream, self._group, self.consumer, idle_ms, "0", count=count)
-            found += [RawEvent(stream, entry_id, fields) for entry_id, fields in entries if fields]
-        return found
+        return [event for stream in self._streams for event in self._taken_over(stream, count, idle_ms)]
+
+    def _taken_over(self, stream: str, count: int, idle_ms: int) -> list[RawEvent]:
+        client = self.slots.client
+        reply = self._asked(lambda: client.xautoclaim(stream, self._group, self.consumer, idle_ms, "0", count=count))
+        return [RawEvent(stream, entry_id, fields) for entry_id, fields in reply[1] if fields] if reply else []
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        """The answer, or nothing when the group is gone: a Redis that came back empty needs a new one."""
+        try:
+            return ask()
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self.prepare()
+            return None
 
     def done(self, events: Sequence[RawEvent]) -> None:
         """Acknowledge and remove recorded events."""
