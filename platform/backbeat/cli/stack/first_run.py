@@ -101,7 +101,8 @@ def followed(run: str, wait: float) -> Iterator[dict[str, Any]]:
         nodes = Counter(Run.objects.filter(dag_run=run).values_list("state", flat=True))
         open_nodes = sum(count for name, count in nodes.items() if name not in TERMINAL)
         if state in TERMINAL and not open_nodes:
-            yield {"event": "ended", "state": state, "summary": [_count(nodes), *_result_of(run)]}
+            result = _result_of(run)
+            yield {"event": "ended", "state": state, "summary": [_count(nodes), *_lines(result)], "report": result.get("report")}
             return
         if time.monotonic() - said > _TELL_SECONDS:
             said = time.monotonic()
@@ -114,15 +115,17 @@ def _count(nodes: Mapping[str, int]) -> str:
     return f"{sum(nodes.values())} nodes: " + ", ".join(f"{count} {state}" for state, count in sorted(nodes.items()))
 
 
-def _result_of(run: str) -> list[str]:
-    """What the node that ended last returned: the plain values of a table, a line each."""
+def _result_of(run: str) -> dict[str, Any]:
+    """The table that the node which ended last returned; empty when it returned something else."""
     from backbeat.admin.models import Run
 
     last = Run.objects.filter(dag_run=run).exclude(finished_at=None).order_by("-finished_at").first()
     result = json.loads(last.result) if last is not None and last.result else None
-    if not isinstance(result, dict):
-        return []
-    return [f"{name:<14} {value}" for name, value in result.items() if isinstance(value, str | int | float)]
+    return result if isinstance(result, dict) else {}
+
+
+def _lines(table: Mapping[str, Any]) -> list[str]:
+    return [f"{name:<14} {value}" for name, value in table.items() if isinstance(value, str | int | float)]
 
 
 if __name__ == "__main__":

@@ -114,7 +114,10 @@ class Guide(threading.Thread):
         ui.join()
         self._welcome()
         if self.manner.graph:
-            self._followed()
+            ended = self._followed()
+            # The lines of the processes have pushed the welcome off the screen by now.
+            self._say(f"  Report   {ended.get('report') or 'none: see the graph in the UI'}")
+            self._say(f"  UI       {self.place.ui_url}")
 
     def _await_ui(self) -> None:
         came = wait_for(self.place.ui_url, _UI_SECONDS, lambda: self.supervisor.returncode is not None)

@@ -111,7 +111,7 @@ class Supervisor(Manager):  # type: ignore[misc] # honcho has no types
 
     def _step(self) -> None:
         try:
-            self._take(self.events.get(timeout=0.25))
+            self._take(self.events.get(timeout=0.5))
         except queue.Empty:
             self._bury()
         if self._stop_at is not None:
