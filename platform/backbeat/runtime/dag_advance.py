@@ -30,11 +30,12 @@ def advance(store: Store, run_id: str, rounds: int = 1000) -> int:
     return rounds
 
 
-def arguments_of_node(store: Store, run_id: str, text: str) -> tuple[list[Any], dict[str, Any]]:
-    """A node's arguments, as Wire wrote them, with the outputs and parameters that they refer to. Raises GraphError."""
-    data = json.loads(text)
-    outputs, params = _facts(store, run_id, data)
-    args, kwargs = filled(data, outputs, params)
+def arguments_of_node(store: Store, fields: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a node's run, with the outputs and parameters that they refer to. Raises GraphError."""
+    data = json.loads(fields["x"])
+    if "rf" in fields:
+        data = filled(data, *_facts(store, fields["d"], data))
+    args, kwargs = data
     return args, kwargs
 
 

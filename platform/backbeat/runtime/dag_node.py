@@ -28,7 +28,7 @@ class DagNode:
         """The work with the node's own arguments instead of the message's, which has none. Its errors are the attempt's."""
 
         def with_own_arguments(*_args: Any, **_kwargs: Any) -> Any:
-            args, kwargs = arguments_of_node(self._store, self._fields["d"], self._fields["x"])
+            args, kwargs = arguments_of_node(self._store, self._fields)
             run = current_run()
             run.args, run.kwargs = args, kwargs
             value = work(*args, **kwargs)

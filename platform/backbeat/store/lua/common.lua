@@ -85,7 +85,7 @@ local end_run
 local function node_ended(prefix, direct, run_id, state, now, requeue_at, key_ttl, output)
   local node = redis.call('HMGET', prefix .. 'run:' .. run_id, 'd', 'di', 'it', 'a')
   if not node[1] then return 0 end
-  local engine = dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run)
+  local engine = dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run, hand_over)
   local fine, more = pcall(engine.ended, node[1], node[2], node[3], state, output or '', node[4])
   if fine then return more end
   -- The run has ended all the same; a sweep of the DAG run finds out what its end means.

@@ -19,7 +19,7 @@ local function hset_all(key, list)
   for from = 1, #list, 1000 do redis.call('HSET', key, unpack(list, from, math.min(from + 999, #list))) end
 end
 
-local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run)
+local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run, hand_over)
   local BUDGET = 2000
   local CODES = {succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c', skipped = 'k', upstream_failed = 'u', expired = 'x', quarantined = 'z'}
   local STATES = {}
@@ -27,9 +27,9 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   local engine, settle, launch = {}, nil, nil
 
   local function open(id)
-    local h = redis.call('HMGET', prefix .. 'dag:' .. id, 'v', 'e', 'nominal', 'paused', 'cancel', 'j', 'n')
+    local h = redis.call('HMGET', prefix .. 'dag:' .. id, 'v', 'e', 'nominal', 'paused', 'cancel', 'j', 'n', 're')
     if not h[1] then return nil end
-    local d = {id = id, json = h[2], nominal = h[3], paused = h[4], cancel = h[5], name = h[6], n = tonumber(h[7])}
+    local d = {id = id, json = h[2], nominal = h[3], paused = h[4], cancel = h[5], name = h[6], n = tonumber(h[7]), rerun = h[8]}
     d.graph = prefix .. 'graph:' .. h[1]
     for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a'}) do d[letter] = prefix .. 'dag.' .. letter .. ':' .. id end
     d.key, d.budget, d.queue, d.first, d.settled, d.bad = prefix .. 'dag:' .. id, BUDGET, {}, 1, 0, 0
@@ -67,16 +67,19 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local key = prefix .. 'run:' .. run_id
     local state = redis.call('HGET', key, 's')
     if state and state ~= 'quarantined' then return end
+    local before = state and redis.call('HGET', key, 'a') or d.rerun and redis.call('HGET', d.a, item and place .. ':' .. item or place) or '0'
+    if state then redis.call('DEL', key) end
     local k, arguments = kind(d, r.k), r.x or '[[],\t{}]'
     if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
-    local before = state and redis.call('HGET', key, 'a') or redis.call('HGET', d.a, item and place .. ':' .. item or place) or '0'
-    redis.call('DEL', key)
-    redis.call('HSET', key, 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place)
-    if item then redis.call('HSET', key, 'it', item) end
-    if r.f then redis.call('HSET', key, 'rf', '1') end
-    if r.o then redis.call('HSET', key, 'ko', '1') end
+    local fields = {'s', 'queued', 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place}
+    for name, value in pairs({it = item, rf = r.f, ko = r.o}) do
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+    redis.call('HSET', key, unpack(fields))
+    redis.call('ZADD', prefix .. 'timers', requeue_at, run_id)
     local name = string.gsub(d.json .. '/' .. label, '%%', '%%%%')
-    queue_run(prefix, direct, run_id, (string.gsub(k.m, '~run~', name)), requeue_at)
+    hand_over(prefix, direct, k.q, (string.gsub(k.m, '~run~', name)))
   end
 
   -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
@@ -84,7 +87,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local r = record(d, place)
     local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, 'state', STATES[code]}
     -- After a rerun this is one more attempt, so that history takes it for the newer one.
-    local before = tonumber(redis.call('HGET', d.a, place) or 0)
+    local before = d.rerun and tonumber(redis.call('HGET', d.a, place) or 0) or 0
     if before > 0 then
       fields[#fields + 1] = '.a'
       fields[#fields + 1] = before + 1
@@ -188,9 +191,11 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       if d.budget <= 0 then return later(d, 'p:' .. place .. ':' .. index - 1) end
       d.budget = d.budget - 1
       local child = children[index]
-      redis.call('BITFIELD', d.c, 'INCRBY', 'u16', '#' .. 3 * child + side, 1)
-      local good, bad, skipped = parents_of(d, child)
-      decide(d, child, record(d, child), good, bad, skipped)
+      local at = 3 * child
+      local sums = redis.call(
+        'BITFIELD', d.c, 'INCRBY', 'u16', '#' .. at + side, 1, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2
+      )
+      decide(d, child, record(d, child), sums[2], sums[3], sums[4])
     end
   end
 

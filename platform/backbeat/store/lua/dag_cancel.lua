@@ -4,7 +4,7 @@
 -- include: common
 local now = now_ms()
 local prefix = ARGV[1]
-local engine = dag_engine(prefix, ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run)
+local engine = dag_engine(prefix, ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run, hand_over)
 redis.call('HSETNX', KEYS[1], 'cancel', ARGV[6])
 local d = engine.open(ARGV[2])
 if not d or not d.name or not redis.call('ZSCORE', prefix .. 'dags', d.id) then

@@ -10,6 +10,7 @@ if not state then return {'gone', now, 0} end
 if state ~= 'queued' then return {state, now, 0} end
 if not redis.call('HGET', KEYS[2], '#ok') then return {'unknown', now, 0} end
 
+open_run(KEYS[1])
 local name = redis.call('HGET', KEYS[1], 'j')
 redis.call('ZREM', prefix .. 'timers', id)
 if redis.call('SCARD', prefix .. 'dag.active:' .. name) >= tonumber(ARGV[7]) then
@@ -38,7 +39,7 @@ redis.call('ZADD', prefix .. 'dags', now + 1000, id)
 tell(prefix, 'started', id, now, {})
 redis.call('XADD', prefix .. 'events', '*', 'k', 'dag_started', 'r', id, 't', now, '.j', name, 'outcome', ARGV[12])
 
-local engine = dag_engine(prefix, ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run)
+local engine = dag_engine(prefix, ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run, hand_over)
 local d = engine.open(id)
 for _, place in ipairs(cjson.decode(redis.call('HGET', KEYS[2], '#roots'))) do engine.later(d, 'r:' .. place) end
 return {'started', now, engine.drain(d)}

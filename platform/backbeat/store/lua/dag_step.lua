@@ -5,7 +5,7 @@
 -- more: 1 when there are steps left. Questions are those of dag.l.
 -- include: common
 local now = now_ms()
-local engine = dag_engine(ARGV[1], ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run)
+local engine = dag_engine(ARGV[1], ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run, hand_over)
 local d = engine.open(ARGV[2])
 if not d then return {0, now} end
 

@@ -5,7 +5,7 @@
 -- include: common
 local now = now_ms()
 local prefix, id = ARGV[1], ARGV[2]
-local engine = dag_engine(prefix, ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run)
+local engine = dag_engine(prefix, ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run, hand_over)
 local d = engine.open(id)
 if not d or not d.name or redis.call('GET', d.s) ~= ARGV[6] then return {0, now, 0} end
 
@@ -33,7 +33,8 @@ if ARGV[15] ~= '' then open_again(cjson.decode(ARGV[15])) end
 redis.call('SET', d.s, ARGV[7])
 redis.call('SET', d.c, ARGV[8])
 redis.call('DEL', d.t, d.l)
-redis.call('HSET', KEYS[1], 'left', ARGV[9], 'bad', ARGV[10])
+redis.call('HSET', KEYS[1], 'left', ARGV[9], 'bad', ARGV[10], 're', '1')
+d.rerun = '1'
 hset_all(d.a, cjson.decode(ARGV[13]))
 hset_all(d.m, cjson.decode(ARGV[14]))
 for _, question in ipairs(cjson.decode(ARGV[12])) do redis.call('SADD', d.l, question) end
