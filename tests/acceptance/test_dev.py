@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import socket
-import sqlite3
 import sys
 import urllib.parse
 import urllib.request
@@ -20,9 +19,9 @@ import pytest
 import redis
 
 from backbeat.cli.stack import ports
-from backbeat.runtime.embedded import EmbeddedServer
+from tests.support.dev import Dev, copy_of_the_deployment
 from tests.support.eventually import eventually
-from tests.support.processes import OwnProcess, free_port
+from tests.support.processes import free_port
 from tests.support.servers import RedisServer
 
 pytestmark = [
@@ -30,8 +29,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are counted by /proc"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Procfile", "manage.py", "celeryconfig.py", "jobs", "dags", "webadmin")
 NEW_JOB = """
 from backbeat import job
 
@@ -41,54 +38,10 @@ def world() -> str:
 """
 
 
-class Dev(OwnProcess):
-    """`backbeat dev` in a copy of this deployment, in a folder with a space in its name."""
-
-    def __init__(self, root: Path, *options: str, command: str = "dev") -> None:
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("BACKBEAT_", "REDIS_", "BROKER_", "DATABASE_"))
-        }
-        # The editable install of the checkout would else be found first.
-        env |= {"PYTHONPATH": str(root), "BACKBEAT_HOME": str(root / ".backbeat")}
-        super().__init__("dev", [sys.executable, "-m", "backbeat.cli", command, *options], root, env)
-        self.root = root
-
-    def members(self) -> list[int]:
-        """Every process that belongs to this deployment, the server included."""
-        mark = f"BACKBEAT_HOME={self.root / '.backbeat'}\0".encode()
-        return [int(place.parent.name) for place in Path("/proc").glob("[0-9]*/environ") if mark in _read(place)]
-
-    def said(self, pattern: str) -> re.Match[str]:
-        """What it printed."""
-        return eventually(lambda: re.search(pattern, self.logs(20_000)), within=60, every=0.1, message=self.logs)
-
-    @property
-    def ledger(self) -> EmbeddedServer:
-        """Its embedded server."""
-        return EmbeddedServer(self.root / ".backbeat" / "redis.sock", 0, started=False)
-
-    def names(self) -> set[str]:
-        """The jobs in its database."""
-        with sqlite3.connect(self.root / ".backbeat" / "db.sqlite3", timeout=20) as connection:
-            return {name for (name,) in connection.execute("select name from backbeat_job")}
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
 @pytest.fixture
 def root(server_folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     root = server_folder / f"my {request.node.name[-12:]}"
-    root.mkdir()
-    for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, root / part)
+    copy_of_the_deployment(root)
     yield root
     shutil.rmtree(root, ignore_errors=True)
 
