@@ -1,7 +1,7 @@
 # Plain POSIX make. Everything installs itself into .venv; nothing else on the machine changes,
 # except that `make test` as root on Debian or Ubuntu installs what the tests need, and says so first.
 .POSIX:
-.PHONY: help install install-dev dev demo test check bench lock
+.PHONY: help install install-dev dev demo test test-long check bench lock
 
 PYTHON = $$(command -v python3.11 || command -v python3 || command -v python)
 ARGS =
@@ -14,6 +14,7 @@ help:
 	@echo 'make demo        install, start everything, run one graph to green, stop'
 	@echo 'make install     make .venv with the pinned packages, and no more'
 	@echo 'make test        install what the tests need and run them; ARGS="tests/core -x" runs some'
+	@echo 'make test-long   what takes minutes: every zone and clock change, long chaos'
 	@echo 'make check       what a change must pass: lint, types, import arrows, drift'
 	@echo 'make bench       every benchmark; make bench-NAME runs benchmarks/NAME.py'
 	@echo 'make lock        pin the newest allowed packages anew'
@@ -36,6 +37,10 @@ demo:
 test: install-dev
 	@.venv/bin/python tests/support/services.py
 	@exec .venv/bin/python -m pytest $(ARGS)
+
+test-long: install-dev
+	@.venv/bin/python tests/support/services.py
+	@exec .venv/bin/python -m pytest -m long --timeout 3600 $(ARGS)
 
 check: install-dev
 	@.venv/bin/ruff check .

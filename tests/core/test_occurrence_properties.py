@@ -96,7 +96,7 @@ def test_odd_zones_agree_with_the_scan_through_the_years(zone: str) -> None:
             assert_all_policies(zone, moment)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("year", YEARS)
 def test_all_zones_agree_with_the_scan(year: int) -> None:
     seen = set()
