@@ -74,6 +74,25 @@ TERMINAL = frozenset(RunState) - UNFINISHED
 LOSSES_BEFORE_QUARANTINE = 3
 
 
+class Ask(StrEnum):
+    """What an operator may ask for a run."""
+
+    CANCEL = "cancel"
+    RELEASE = "release"
+    RETRY = "retry"
+    """A new run in place of one that did not end well; asked twice, it is the same one."""
+    AGAIN = "again"
+    """One more run with the same arguments, each time it is asked for."""
+
+
+ASKS: dict[Ask, frozenset[RunState]] = {
+    Ask.CANCEL: frozenset(state for state, move in TRANSITIONS if move is M.CANCEL),
+    Ask.RELEASE: frozenset({S.QUARANTINED}),
+    Ask.RETRY: TERMINAL - {S.SUCCEEDED},
+    Ask.AGAIN: frozenset(RunState),
+}
+
+
 class Reason(StrEnum):
     """Why an occurrence did not become a run."""
 
@@ -85,6 +104,13 @@ class Reason(StrEnum):
     QUOTA = "quota"
     NO_SUCH_JOB = "no-such-job"
     UPSTREAM = "upstream"
+
+
+def require(ask: Ask, state: RunState, run: str) -> None:
+    """Refuse what the run's state does not allow. Raises IllegalTransition with what would be allowed."""
+    if state not in ASKS[ask]:
+        allowed = ", ".join(other.value for other, states in ASKS.items() if state in states)
+        raise IllegalTransition(f"run {run} is {state.value}, so `{ask.value}` does nothing for it. It allows: {allowed}.")
 
 
 def step(state: RunState, move: Move, run: str = "?", history: Sequence[str] = ()) -> RunState:

@@ -184,6 +184,13 @@ class Ledger:
         queued, _ = script("queue")(self.slots.client, [keys.run(seen.run_id), keys.timers], argv)
         return bool(queued)
 
+    def readmit(self, run_id: str, message: str, overlap: str) -> tuple[bool, str]:
+        """Let a quarantined run go on with this message: (done, its state; `gone` when it is over)."""
+        keys = self.slots.of(run_id)
+        argv = [keys.prefix, run_id, message, overlap, self.slots.direct_flag, self.slots.requeue_ms]
+        done, _, state = script("readmit")(self.slots.client, [keys.run(run_id), keys.timers], argv)
+        return bool(done), str(state)
+
     def get(self, run_id: str) -> dict[str, str]:
         """The fields of an unfinished run; empty when it is over or unknown."""
         return fields_of(self.slots.client.hgetall(self.slots.of(run_id).run(run_id)))
