@@ -7,11 +7,13 @@ import json
 
 import pytest
 
+from backbeat.core.calendar import Calendar
 from backbeat.core.job import JobSpec, Misfire, Overlap, Schedule
 from backbeat.core.when import Cron, Every, Once, from_ms
 from backbeat.runtime.firing import Firer
 from backbeat.store.leases import Lease, Leases
 from backbeat.store.store import Store
+from tests.support.eventually import eventually
 
 
 def spec_of(name: str = "reports.daily", **options: object) -> JobSpec:
@@ -278,3 +280,62 @@ def test_replacing_cancels_the_run_that_waits_and_asks_the_one_that_runs_to_stop
     assert store.ledger.renew("w", [first], 30) == ({first}, {first})
     store.ledger.finish(first, "w", 1, "cancelled", {})
     assert len(queue(store)) == 2
+
+
+def closed_for(store: Store, *days: str) -> Calendar:
+    calendar = Calendar("freeze", days)
+    store.calendars.write([calendar])
+    return calendar
+
+
+def today(store: Store) -> str:
+    return from_ms(store.slots.now_ms()).strftime("%Y-%m-%d")
+
+
+def test_an_occurrence_on_a_closed_day_is_left_out_with_a_record(store: Store) -> None:
+    closed_for(store, today(store))
+    store.index.put(spec_of(schedules=(Schedule(Every("1h"), calendar="freeze"),)))
+    make_due(store, "reports.daily", 0)
+    firer = Firer(store)
+
+    firer.step(leases(store))
+
+    assert queue(store) == []
+    assert firer.meter.figures()["missed"] == {"blackout": 1}
+
+
+def test_an_edited_calendar_counts_for_what_is_due_next(store: Store) -> None:
+    other_process = Store(store.slots)
+    closed_for(store, today(store))
+    store.index.put(spec_of(schedules=(Schedule(Every("1h"), calendar="freeze"),), overlap=Overlap.ALLOW))
+    make_due(store, "reports.daily", 0)
+    firer = Firer(store)
+    firer.step(leases(store))
+
+    other_process.calendars.write([Calendar("freeze", ["2001-01-01"])])
+    eventually(lambda: store.calendars.known()["freeze"].days == ("2001-01-01",), within=1.0)
+    make_due(store, "reports.daily", 0)
+    firer.step(leases(store))
+
+    assert len(queue(store)) == 1
+
+
+def test_an_entry_whose_calendar_is_unknown_is_parked_with_the_reason(store: Store) -> None:
+    closed_for(store, today(store))
+    store.index.put(spec_of("a", schedules=(Schedule(Every("1h"), calendar="freezer"),)))
+    store.index.put(spec_of("b"))
+    make_due(store, "a")
+    make_due(store, "b")
+
+    Firer(store).step(leases(store))
+
+    assert [message["headers"]["periodic_task_name"] for message in queue(store)] == ["b"]
+    assert "no calendar is named 'freezer'. Did you mean 'freeze'?" in store.index.parked()["a"]
+
+
+def test_calendars_are_written_only_when_they_change(store: Store) -> None:
+    calendar = closed_for(store, "sat")
+
+    assert store.calendars.write([calendar]) == []
+    assert store.calendars.write([]) == ["freeze"]
+    assert store.calendars.known() == {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from backbeat.core import occurrence
 from backbeat.core.arguments import too_much
+from backbeat.core.calendar import Mode
 from backbeat.core.foreign import PREFIX, is_foreign
 from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec, Schedule
@@ -104,6 +105,8 @@ def _bounds(schedule: Schedule) -> Iterator[DefinitionError]:
         yield DefinitionError("end", f"expected an end after the start, {iso(schedule.start)}; got {iso(schedule.end)}.")
     if schedule.max_runs is not None and schedule.max_runs < 1:
         yield DefinitionError("max_runs", f"expected a whole number from 1, or nothing for no limit; got {schedule.max_runs!r}.")
+    if schedule.calendar_mode not in set(Mode):
+        yield DefinitionError("calendar_mode", f"expected one of {', '.join(Mode)}; got {schedule.calendar_mode!r}.")
     if not 0 <= schedule.jitter <= 86400:
         yield DefinitionError("jitter", f"expected 0 to 24 hours; got {schedule.jitter!r} s.")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
+from backbeat.core.calendar import Fate
 from backbeat.core.entry import Entry, offset
 from backbeat.core.job import Misfire
 from backbeat.core.state import Reason
@@ -39,24 +41,30 @@ def decide(now: int, score: int, entry: Entry, template: Template) -> Decision:
     """Sort the occurrences that are due into runs and omissions, by the job's misfire policy and start deadline.
 
     `score` is the effective time (ms) that the index holds for the entry; occurrences are due when their effective
-    time is not after `now`. Late by up to GRACE_MS is fired; older ones follow the policy: `latest` fires the newest
-    when nothing fresher is due, `all` fires as many as the count and window allow, `skip` none.
+    time is not after `now`. Those on closed days of the entry's calendar are left out, or moved, first. Late by up to
+    GRACE_MS is fired; older ones follow the policy: `latest` fires the newest when nothing fresher is due, `all` fires
+    as many as the count and window allow, `skip` none. Raises DefinitionError when the entry's calendar is not known.
     """
     shift = offset(entry.id, entry.timing.jitter)
     now, first = now - shift, score - shift
     following = entry.timing.next(first)
-    if first > now - GRACE_MS and template.start_deadline is None and (following is None or following > now):
+    on_time = first > now - GRACE_MS and template.start_deadline is None and (following is None or following > now)
+    if on_time and not entry.timing.calendar:
         # Nearly always: one occurrence, on time.
         return Decision((first,), (), following)
     due, following = _due(now, first, entry, keep=_wanted(template))
     cut = following is not None and following <= now
+    fates = {moment: entry.timing.fate(moment) for moment in due} if entry.timing.calendar else {}
+    blocked = [moment for moment in due if fates.get(moment) is Fate.LEFT_OUT]
+    due = [moment for moment in due if fates.get(moment, Fate.FIRES) is Fate.FIRES]
     fresh = [moment for moment in due if moment > now - GRACE_MS]
     old = due[: len(due) - len(fresh)]
     chosen = [] if cut or (template.misfire is Misfire.LATEST and fresh) else _chosen(now, old, template)
     fires, expired = _in_time(now, [*chosen, *fresh], template.start_deadline)
     kept = {*fires, *expired}
     omitted = [moment for moment in old if moment not in kept]
-    return Decision(tuple(fires), (*_range(Reason.MISFIRE, omitted), *_range(Reason.EXPIRED, expired)), following)
+    omissions = {Reason.MISFIRE: omitted, Reason.EXPIRED: expired, Reason.BLACKOUT: blocked}
+    return Decision(tuple(fires), tuple(chain.from_iterable(_range(*one) for one in omissions.items())), following)
 
 
 def _wanted(template: Template) -> int:

@@ -8,10 +8,12 @@ from an edit of anything else (the entry must keep its place, or a due occurrenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from zlib import crc32
 
+from backbeat.core.calendar import Calendar, Fate, Mode, named
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.message import arguments_of
 from backbeat.core.occurrence import next_after
@@ -22,13 +24,16 @@ from backbeat.errors import DefinitionError
 RS, US = "\x1e", "\x1f"
 NEVER = "inf"
 """Score of an entry that has no occurrence left: it stays known, so that writing it again does not fire it again."""
+_NONE: Mapping[str, Calendar] = {}
+_BOUNDS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Timing:
     """When an entry is due. Bounds are epoch ms, jitter is ms; `limit` is how many runs it may have in all.
 
-    Compared and hashed by identity: entries that read the same text share one object, and with it its known answers.
+    `calendar` is the name of one, `days` its content where that is known. Compared and hashed by identity: entries that
+    read the same text share one object, and with it its known answers.
     """
 
     when: When
@@ -36,15 +41,47 @@ class Timing:
     end: int | None = None
     jitter: int = 0
     limit: int | None = None
+    calendar: str = ""
+    mode: str = Mode.SKIP.value
+    days: Calendar | None = None
 
     @classmethod
-    def of(cls, schedule: Schedule, when: When | None = None) -> Timing:
+    def of(cls, schedule: Schedule, when: When | None = None, calendars: Mapping[str, Calendar] = _NONE) -> Timing:
         """The timing of a schedule; `when` stands for the schedule's own, with its hashed fields filled in."""
-        return cls(when or schedule.when, schedule.start, schedule.end, round(schedule.jitter * 1000), schedule.max_runs)
+        bounds, jitter = (schedule.start, schedule.end), round(schedule.jitter * 1000)
+        name, mode = schedule.calendar_name, schedule.calendar_mode
+        return cls(when or schedule.when, *bounds, jitter, schedule.max_runs, name, mode, calendars.get(name))
 
     @lru_cache(maxsize=65536)  # noqa: B019 - timings are few, shared, and themselves kept by a cache
     def next(self, after: int) -> int | None:
-        """The first nominal time after `after`, within the bounds."""
+        """The next time to look at after `after`, within the bounds: whether it fires then is `fate`'s affair.
+
+        A day that is closed now may be open by then, so closed times are looked at too.
+        """
+        moment = self._plain(after)
+        if self.days is None or self.mode != Mode.SHIFT:
+            return moment
+        shifted = self.days.shifted(self._plain, after)
+        return moment if shifted is None else shifted if moment is None else min(moment, shifted)
+
+    def fires_after(self, after: int) -> int | None:
+        """The first nominal time after `after` at which it fires, as its calendar is now."""
+        return self.next(after) if self.days is None else self.days.fires_after(self._plain, after, self.mode)
+
+    def fate(self, moment: int) -> Fate:
+        """What becomes of one of its times. Raises DefinitionError when its calendar is not known."""
+        if self.days is not None:
+            return self.days.fate(moment, self.mode)
+        if self.calendar:
+            named(self.calendar, _NONE)
+        return Fate.FIRES
+
+    def within(self, calendars: Mapping[str, Calendar]) -> Timing:
+        """The same timing with the content of its calendar, if it names one that is there."""
+        days = calendars.get(self.calendar)
+        return self if days is None else _with(self, days)
+
+    def _plain(self, after: int) -> int | None:
         if self.start is not None:
             after = max(after, self.start - 1)
         moment = next_after(self.when, after)
@@ -53,7 +90,7 @@ class Timing:
     @property
     def text(self) -> str:
         """The form that is stored; the bounds only as far as there are any."""
-        bounds = (self.start, self.end, self.jitter or None, self.limit)
+        bounds = (self.start, self.end, self.jitter or None, self.limit, self.calendar, self.mode if self.calendar else "")
         return US.join([to_text(self.when), *("" if part is None else str(part) for part in bounds)]).rstrip(US)
 
 
@@ -84,20 +121,33 @@ class Entry:
 @lru_cache(maxsize=16384)
 def _timing(text: str) -> Timing:
     when, *bounds = text.split(US)
-    start, end, jitter, limit = (int(part) if part else None for part in [*bounds, *[""] * (4 - len(bounds))])
-    return Timing(from_text(when), start, end, jitter or 0, limit)
+    *numbers, calendar, mode = [*bounds, *[""] * (_BOUNDS - len(bounds))]
+    start, end, jitter, limit = (int(part) if part else None for part in numbers)
+    return Timing(from_text(when), start, end, jitter or 0, limit, calendar, mode or Mode.SKIP.value)
 
 
-def read(entry_id: str, text: str) -> Entry:
-    """The entry of a record. Raises DefinitionError for one that can't be read."""
+@lru_cache(maxsize=16384)
+def _with(timing: Timing, days: Calendar) -> Timing:
+    return replace(timing, days=days)
+
+
+def read(entry_id: str, text: str, calendars: Callable[[], Mapping[str, Calendar]] = dict) -> Entry:
+    """The entry of a record. `calendars` is only asked for one that names a calendar.
+
+    Raises DefinitionError for a record that can't be read, or whose calendar is not among them.
+    """
     try:
         timing, rest = text.split(RS, 1)
         template_id, arguments = rest.split(US, 1)
-        return Entry(entry_id, _timing(timing), template_id, arguments)
+        found = _timing(timing)
     except ValueError as error:
         raise DefinitionError(
             "entry", f"record of {entry_id!r} can't be read ({error}); write the job again to mend it."
         ) from error
+    if found.calendar and (known := calendars()):
+        named(found.calendar, known)
+        found = found.within(known)
+    return Entry(entry_id, found, template_id, arguments)
 
 
 def offset(entry_id: str, jitter: int) -> int:

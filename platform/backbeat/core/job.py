@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from backbeat.core.calendar import Calendar
 from backbeat.core.retry import Retry
 from backbeat.core.when import When
 from backbeat.errors import DefinitionError
@@ -51,7 +52,15 @@ class Schedule:
     """How many runs it may have in all, counted for as long as its key stays the same."""
     jitter: float = 0.0
     """Seconds over which occurrences are spread, by a hash of the schedule id, so that it never changes."""
-    calendar: str | None = None
+    calendar: str | Calendar | None = None
+    """A calendar, or the name of one: on the days that it closes nothing fires."""
+    calendar_mode: str = "skip"
+    """What a closed day does: `skip` leaves the occurrence out, `shift` moves it to the next open day."""
+
+    @property
+    def calendar_name(self) -> str:
+        """The name of its calendar, empty without one."""
+        return self.calendar.name if isinstance(self.calendar, Calendar) else self.calendar or ""
 
 
 @dataclass(frozen=True, slots=True)

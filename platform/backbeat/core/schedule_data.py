@@ -14,7 +14,7 @@ from backbeat.core.retry import Retry
 from backbeat.core.when import Cron, Every, Once, When, from_text, iso, to_ms, to_text
 from backbeat.errors import BadSchedule, DefinitionError, UnknownOption, nearest
 
-_PLAIN = ("key", "enabled", "max_runs", "jitter", "calendar")
+_PLAIN = ("key", "enabled", "max_runs", "jitter", "calendar", "calendar_mode")
 _CRON = tuple(item.name for item in fields(Cron) if item.init and item.name != "expr")
 _KEYS = ("cron", "every", "once", "when", "anchor", *_CRON, "args", "kwargs", "start", "end", *_PLAIN)
 _DEFAULTS = {item.name: item.default for item in fields(Schedule)}
@@ -28,6 +28,8 @@ def schedule_data(schedule: Schedule) -> dict[str, Any]:
     """`{"cron": "0 4 * * *", "tz": "UTC"}` and whatever differs from the defaults."""
     data = _when_data(schedule.when)
     data |= {key: value for key in _PLAIN if (value := getattr(schedule, key)) != _DEFAULTS[key]}
+    if schedule.calendar_name:
+        data["calendar"] = schedule.calendar_name
     if schedule.args:
         data["args"] = list(schedule.args)
     if schedule.kwargs:

@@ -101,7 +101,7 @@ class Firer:
                 self.store.index.park(due.lease.shard, schedule_id, str(error))
 
     def _firing(self, due: Due, schedule_id: str, score: str, record: str) -> Firing:
-        entry = entries.read(schedule_id, record)
+        entry = entries.read(schedule_id, record, self.store.calendars.known)
         template = self.store.index.template(due.lease.shard, entry.template_id)
         if template is None:
             raise LookupError(f"its policies (template {entry.template_id}) are missing; save the job again to mend it")

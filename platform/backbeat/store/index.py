@@ -8,10 +8,11 @@ from itertools import islice
 from typing import Any
 
 from backbeat.core import template as templates
-from backbeat.core.entry import NEVER, RS, entries_of
+from backbeat.core.entry import NEVER, RS, Entry, Timing, entries_of
 from backbeat.core.job import JobSpec
 from backbeat.core.message import dumps
 from backbeat.core.template import Template
+from backbeat.store.calendars import Calendars
 from backbeat.store.leases import Lease
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
@@ -70,8 +71,9 @@ class Fired:
 class ScheduleIndex:
     """Schedules by next time."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, calendars: Calendars | None = None) -> None:
         self.slots = slots
+        self.calendars = calendars or Calendars(slots)
         self._templates: dict[tuple[int, str], Template] = {}
 
     def put(self, spec: JobSpec, since: Mapping[str, int] | None = None) -> None:
@@ -98,12 +100,17 @@ class ScheduleIndex:
         self.remove(set(map(spec.schedule_id, spec.schedules)) - {entry.id for entry in live})
         yield script("define"), [keys.jobs, keys.templates], [spec.name, template.id, template.text]
         for entry in live:
-            first = entry.timing.next(since.get(entry.id, now))
+            first = self._timing(entry).next(since.get(entry.id, now))
             yield (
                 script("put"),
                 [keys.due, keys.entries, keys.parked, keys.spent],
                 [entry.id, entry.timing.text, entry.text, entry.score(first), entry.timing.limit or ""],
             )
+
+    def _timing(self, entry: Entry) -> Timing:
+        """With its calendar, if that is there yet: it may move an occurrence of an earlier day to one that is to come."""
+        timing = entry.timing
+        return timing.within(self.calendars.known()) if timing.calendar else timing
 
     def remove(self, schedule_ids: Iterable[str]) -> None:
         """Take schedules out; what they fired already is not touched."""

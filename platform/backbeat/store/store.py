@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from backbeat.conf import Settings, same_server, settings
+from backbeat.store.calendars import Calendars
 from backbeat.store.connect import connect
 from backbeat.store.dag_ledger import DagLedger
 from backbeat.store.dag_outputs import DagOutputs
@@ -23,7 +24,12 @@ class Store:
     @cached_property
     def index(self) -> ScheduleIndex:
         """What is due when."""
-        return ScheduleIndex(self.slots)
+        return ScheduleIndex(self.slots, self.calendars)
+
+    @cached_property
+    def calendars(self) -> Calendars:
+        """On which days nothing is due."""
+        return Calendars(self.slots)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -1,4 +1,4 @@
--- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, message, ... | returns: {now, leads, fired, refused, duplicate, reason, count, ...}
+-- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, ... | returns: {now, leads, fired, refused, duplicate, reason, count, ...}
 -- Advance entries and turn their occurrences into runs, all or nothing for each entry.
 -- batch: JSON list of {id, score seen, next score, runs, omissions, told, limit};
 --   run: {run id, job, nominal, queue, packed fields, overlap policy, number of its message};
@@ -6,7 +6,7 @@
 --   to the storage they came from: 'ledger', or 'stock' when their workers don't know the ledger, which then keeps no run;
 --   limit: how many runs the entry may have in all, absent for any number. With the last of them it is never due again, and
 --   what would have followed is no omission.
--- Messages come as arguments of their own: reading them as JSON would cost more than all the rest.
+-- After the batch the messages come as arguments of their own: reading them as JSON would cost more than all the rest.
 -- An entry whose score is no longer the one that was read is refused: somebody edited it or a later leader advanced it.
 -- include: common
 local now = now_ms()
