@@ -75,6 +75,14 @@ class StoreUnavailable(BackbeatError, ConnectionError):
     """Redis does not answer, so nothing can be fired or submitted until it does; nothing is lost meanwhile."""
 
 
+class NewerMessage(BackbeatError):
+    """A message was written by a newer Backbeat than this worker's; update the worker."""
+
+
+class RunFailed(BackbeatError):
+    """The job ended in a way that would have taken its worker along."""
+
+
 class GraphError(DefinitionError):
     """A DAG is not a graph that can run. `problems` holds one sentence for each thing that is wrong."""
 

@@ -14,6 +14,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 ORIGIN = "backbeat"
+VERSION = 1
+"""Of what our own header means. A message of another version says so by `v` in it; a worker leaves newer ones to others."""
 _EMBED = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
 _CUT = 1024
 

@@ -46,6 +46,10 @@ def defaults(conf: Settings) -> dict[str, Any]:
         "worker_send_task_events": True,
         # One message at a time: a prefetched message waits behind a long run while another worker is idle.
         "worker_prefetch_multiplier": 1,
+        "worker_consumer": "backbeat.runtime.consumer:JobConsumer",
+        # What a worker that shall end has not finished within so many seconds is given back, at once and to whoever is
+        # free. With the three seconds that stubborn code gets, less than the ten after which Docker kills.
+        "worker_soft_shutdown_timeout": 6.0,
         # A reconnect redelivers the message of a run that goes on; its lease lives, so the copy is refused and dropped.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
     }

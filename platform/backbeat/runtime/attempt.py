@@ -1,41 +1,41 @@
-"""One attempt at a run, inside the worker's process: claim it, work, finish it."""
+"""One attempt at a run, inside the worker's process: claim it, work, end it."""
 
 from __future__ import annotations
 
-import itertools
 import logging
-import os
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Reject, Retry
 
 from backbeat.conf import settings
-from backbeat.core.message import arguments_of
+from backbeat.core.message import VERSION
 from backbeat.core.retry import next_delay
 from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.core.when import from_ms
+from backbeat.errors import NewerMessage
+from backbeat.runtime.claims import claimed, foreign_fields, put_off
 from backbeat.runtime.context import CurrentRun, running
 from backbeat.runtime.dag_node import DagNode
+from backbeat.runtime.hands import Hand, Why, at_work
 from backbeat.runtime.identity import INCARNATION
-from backbeat.runtime.insist import OUTAGE, insist
+from backbeat.runtime.insist import insist
 from backbeat.runtime.logs import captured
-from backbeat.runtime.outcome import Outcome, failed, succeeded
+from backbeat.runtime.outcome import Outcome, cause, failed, given_back
+from backbeat.runtime.place import Stop
+from backbeat.runtime.redeliver import message_of
+from backbeat.runtime.working import Result, undisturbed, was_killed, work_through
 from backbeat.store.ledger import Claim
 from backbeat.store.store import Store, open_store
 
 log = logging.getLogger("backbeat.worker")
 
-CLAIM_PATIENCE = 5.0
-"""Seconds for which a worker waits for Redis before it gives a message back."""
 FINISH_PATIENCE = 3600.0
 """Seconds for which a finished attempt waits for Redis: the work is done, and nobody else can be told meanwhile."""
-
-
-_claims = itertools.count(1)
+REJECTED_DELAY = 1.0
+"""Seconds until a run is tried again whose task asked Celery to give its message back."""
 
 
 class Attempt:
@@ -52,11 +52,12 @@ class Attempt:
     @property
     def tries(self) -> int:
         """Which try of the job's own this is: attempts that a worker lost or gave back say nothing against the job."""
-        return self.number - int(self.fields.get("l", 0)) - int(self.fields.get("b", 0))
+        return tries_of(self.fields)
 
     def context(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CurrentRun:
         """What the job sees as `current_run()`."""
         nominal = self.fields.get("n")
+        ledger, held = self.store.ledger, (self.run_id, INCARNATION, self.number)
         return CurrentRun(
             id=self.run_id,
             job=self.fields["j"],
@@ -65,7 +66,8 @@ class Attempt:
             fence=self.number,
             args=args,
             kwargs=kwargs,
-            on_heartbeat=lambda: self.store.ledger.renew(INCARNATION, [self.run_id], settings().run_lease),
+            on_heartbeat=lambda: ledger.renew(INCARNATION, [self.run_id], settings().run_lease),
+            on_progress=lambda fraction, text: ledger.progress(*held, fraction, text),
         )
 
     def finish(self, outcome: Outcome, retry_in: float | None, log_text: str) -> bool:
@@ -75,19 +77,39 @@ class Attempt:
         write = lambda: self.store.ledger.finish_node(  # noqa: E731 - a name for what is repeated
             self.run_id, INCARNATION, self.number, outcome.state, outcome.data(log_text), retry_in, output
         )
-        won, more = insist(write, FINISH_PATIENCE, lambda: unsure.append(True))
+        with undisturbed():
+            won, more = insist(write, FINISH_PATIENCE, lambda: unsure.append(True))
         if more and self.node:
             self.node.advance()
         # A write whose answer was lost may have happened: then the second one finds the run gone, by our own hand.
         return won or (bool(unsure) and not self.store.ledger.get(self.run_id))
 
+    def release(self, outcome: Outcome, log_text: str = "", delay: float = 0.0) -> bool:
+        """Give the run back, for another attempt at once or after `delay` seconds; True when it was still ours."""
+        message = "" if delay else message_of(self.store, self.run_id, self.fields)
+        data = outcome.data(log_text)
+        # Without its policies no message can be built: then the reaper shall find it, and say so.
+        delay = delay if message is not None else 0.001
+        give = lambda: self.store.ledger.release(self.run_id, INCARNATION, self.number, data, message or "", delay)  # noqa: E731
+        return insist(give, FINISH_PATIENCE) > 0
+
     def retry_delay(self, outcome: Outcome) -> float | None:
         """Seconds until the next attempt by the job's policy, or None when there is none."""
-        policy = self.template.retry
-        if outcome.state is RunState.SUCCEEDED or not policy.wants(outcome.bases):
-            return None
-        # The spread keeps a herd apart; it protects nothing.
-        return next_delay(policy, self.tries, random.random())  # noqa: S311
+        return delay_by_policy(self.template, self.tries, outcome)
+
+
+def tries_of(fields: Mapping[str, str]) -> int:
+    """How often a run's job itself was tried, this attempt included."""
+    return int(fields.get("a", 0)) - int(fields.get("l", 0)) - int(fields.get("b", 0))
+
+
+def delay_by_policy(template: Template, tries: int, outcome: Outcome) -> float | None:
+    """Seconds until the next attempt by the job's policy, or None when there is none."""
+    policy = template.retry
+    if outcome.state is RunState.SUCCEEDED or not policy.wants(outcome.bases):
+        return None
+    # The spread keeps a herd apart; it protects nothing.
+    return next_delay(policy, tries, random.random())  # noqa: S311
 
 
 def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Callable[..., Any]) -> Any:
@@ -96,62 +118,80 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
     Raises Ignore for a message that is a duplicate or whose attempt was taken over, Retry for one that will be tried
     again, and the job's own error for one that failed for good, so that Celery, its canvas and Flower see the same.
     """
-    store = open_store()
-    attempt = Attempt(store, task.request.id, _claimed(store, task, args, kwargs))
+    attempt = _begin(task, args, kwargs)
     with captured(settings().log_limit) as kept, running(attempt.context(args, kwargs)) as run:
         run.log.addHandler(kept)
-        value, error, outcome = _work(attempt.node.doing(work) if attempt.node else work, args, kwargs)
+        hard, soft = _limits(task, attempt.template)
+        with at_work(Hand(attempt, kept, soft, hard)) as hand:
+            try:
+                done = work_through(hand, attempt.node.doing(work) if attempt.node else work, args, kwargs)
+            except Stop:
+                _stopped(task, hand)
+                raise Ignore from None
+            except SystemExit:
+                # The parent ends what it has killed; only we know what was logged.
+                if was_killed() and attempt.store.ledger.get(attempt.run_id).get("cancel"):
+                    attempt.finish(Outcome(RunState.CANCELLED), None, kept.text)
+                raise
+    return _end(attempt, done, kept.text)
+
+
+def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt:
+    store, request, stock, refused = open_store(), task.request, None, None
+    ours = getattr(request, "backbeat", None)
+    if not ours:
+        try:
+            stock = foreign_fields(store, task.name, request, args, kwargs)
+        except (TypeError, ValueError, RecursionError) as error:
+            refused, stock = error, foreign_fields(store, task.name, request, (), {})
+    claim = claimed(store, request, stock)
+    if refused is not None:
+        store.ledger.finish(request.id, INCARNATION, claim.attempt, RunState.FAILED, failed(refused).data())
+        raise refused
+    try:
+        _refuse_newer(ours or {})
+        return Attempt(store, request.id, claim)
+    except Exception as error:
+        put_off(store, request.id, claim, error)
+        raise Ignore from error
+
+
+def _refuse_newer(header: Mapping[str, Any]) -> None:
+    version = int(header.get("v", 1))
+    if version > VERSION:
+        raise NewerMessage(f"its message has version {version}; this worker reads versions up to {VERSION}. Update it.")
+
+
+def _limits(task: Any, template: Template) -> tuple[float | None, float | None]:
+    hard, soft = task.request.timelimit or (None, None)
+    return hard or template.timeout, soft or template.soft_timeout
+
+
+def _end(attempt: Attempt, done: Result, log_text: str) -> Any:
+    error, outcome = done.error, done.outcome
+    if isinstance(error, Reject) and error.requeue:
+        attempt.release(outcome, log_text, REJECTED_DELAY)
+        raise Ignore
     countdown = error.when if isinstance(error, Retry) and isinstance(error.when, (int, float)) else None
     retry_in = float(countdown) if countdown is not None else attempt.retry_delay(outcome)
-    if not attempt.finish(outcome, retry_in, kept.text):
+    if not attempt.finish(outcome, retry_in, log_text):
         log.warning("run %s: attempt %d was taken over; its outcome is dropped", attempt.run_id, attempt.number)
         raise Ignore
     if error is None:
-        return value
+        return done.value
     if retry_in is not None:
-        raise Retry(exc=_cause(error), when=retry_in)
-    raise _cause(error)
+        raise Retry(exc=cause(error), when=retry_in)
+    raise done.for_celery
 
 
-def _claimed(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Claim:
-    request, conf = task.request, settings()
-    stock = None if getattr(request, "backbeat", None) else _stock_fields(store, task, args, kwargs)
-    who, worker = f"{os.getpid()}.{next(_claims)}", request.hostname or ""
-    ask = lambda: store.ledger.claim(request.id, INCARNATION, conf.run_lease, worker, stock, who=who)  # noqa: E731 - as above
-    try:
-        claim = insist(ask, CLAIM_PATIENCE)
-    except OUTAGE as error:
-        log.warning("run %s: Redis does not answer, the message goes back: %s", request.id, error)
-        time.sleep(1)
-        raise Reject(requeue=True) from error
-    if not claim.won:
-        log.info("run %s: message dropped, the run is %s", request.id, claim.verdict)
-        raise Ignore
-    return claim
-
-
-def _stock_fields(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, str]:
-    """The run of a message that a stock producer sent: keyed by its task id, under the job's policies."""
-    from backbeat.runtime.submit import template_of
-
-    template = template_of(store, task.name)
-    store.index.keep_template(task.request.id, template)
-    queue = (task.request.delivery_info or {}).get("routing_key") or template.queue
-    return {"j": task.name, "n": "", "q": queue, "tid": template.id, "x": arguments_of(args, kwargs), "ky": "1"}
-
-
-def _work(work: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, BaseException | None, Outcome]:
-    try:
-        value = work(*args, **kwargs)
-    except SoftTimeLimitExceeded as error:
-        return None, error, failed(error, RunState.TIMED_OUT)
-    except Retry as error:
-        return None, error, failed(_cause(error))
-    except Exception as error:  # noqa: BLE001 - a job may raise anything; the ledger must record it
-        return None, error, failed(error)
-    return value, None, succeeded(value, settings().result_limit)
-
-
-def _cause(error: BaseException) -> BaseException:
-    cause = getattr(error, "exc", None) if isinstance(error, Retry) else error
-    return cause if isinstance(cause, BaseException) else error
+def _stopped(task: Any, hand: Hand) -> None:
+    """The work was ended from outside; what that means depends on why."""
+    attempt, request = hand.attempt, task.request
+    log.info("run %s: attempt %d was stopped: %s", attempt.run_id, attempt.number, hand.why)
+    if hand.ended:
+        return
+    if hand.why is Why.CANCEL:
+        attempt.finish(Outcome(RunState.CANCELLED), None, hand.kept.text)
+        task.backend.mark_as_revoked(request.id, "cancelled", request=request, store_result=not request.ignore_result)
+    elif hand.why in (Why.CLOSING, Why.OUTAGE):
+        attempt.release(given_back(hand.why), hand.kept.text)

@@ -8,14 +8,18 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from celery import bootsteps
-from celery.worker import state as worker_state
+from celery import bootsteps, signals
 
 from backbeat.conf import settings
+from backbeat.runtime import settling
+from backbeat.runtime.hands import Why, hands, stirred
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.place import listen
 from backbeat.runtime.pulse import Pulse
-from backbeat.runtime.worker_signs import connected, figures, idle
+from backbeat.runtime.request import JobRequest, requests
+from backbeat.runtime.watch import Watch
+from backbeat.runtime.worker_signs import connected, figures, idle, pool_of
 from backbeat.store.ledger import Ledger
 from backbeat.store.store import open_store
 
@@ -26,32 +30,43 @@ class Heartbeat:
     """Renews, and fences its own worker: a run that was lost, cancelled, or can't be renewed in time is stopped."""
 
     def __init__(
-        self, ledger: Ledger, lease: float, active: Callable[[], Iterable[str]], stop_run: Callable[[str], None]
+        self,
+        ledger: Ledger,
+        lease: float,
+        active: Callable[[], Iterable[str]],
+        stop_run: Callable[[str, Why], object],
+        resume: Callable[[set[str]], object],
     ) -> None:
         self.ledger = ledger
         self.lease = lease
         self._active = active
         self._stop_run = stop_run
+        self._resume = resume
         self._held: set[str] = set()
+        self._away = False
         self._renewed_at = time.monotonic()
 
     def step(self) -> None:
-        """One heartbeat. Never raises: a worker without Redis must live to see it again."""
+        """One heartbeat. Never raises for an outage: a worker without Redis must live to see it again."""
         active = set(self._active())
         try:
+            settling.pay()
             held, cancelled = self.ledger.renew(INCARNATION, active, self.lease)
         except OUTAGE as error:
             self._fence_if_late(error)
             return
         self._renewed_at = time.monotonic()
+        if self._away:
+            self._away = False
+            self._resume(held)
         for run_id in (self._held - held) & active:
-            # It may also just have finished: its child is busy with the acknowledgement. Only a live one is stopped.
+            # It may also just have finished: its process is busy with the acknowledgement. Only a live one is stopped.
             if self.ledger.get(run_id):
                 log.warning("run %s: taken over by another worker; stopping it here", run_id)
-                self._stop_run(run_id)
+                self._stop_run(run_id, Why.TAKEN)
         for run_id in cancelled:
             log.info("run %s: cancelled; stopping it", run_id)
-            self._stop_run(run_id)
+            self._stop_run(run_id, Why.CANCEL)
         self._held = held
 
     def _fence_if_late(self, error: Exception) -> None:
@@ -60,25 +75,29 @@ class Heartbeat:
         if self._held and time.monotonic() - self._renewed_at > self.lease * 2 / 3:
             log.warning("no heartbeat for %.0f s (%s); giving up %d runs", self.lease * 2 / 3, error, len(self._held))
             for run_id in self._held:
-                self._stop_run(run_id)
-            self._held = set()
+                self._stop_run(run_id, Why.OUTAGE)
+            self._held, self._away = set(), True
 
 
 class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
-    """Starts the heartbeat with the worker and stops it last."""
+    """Starts the heartbeat with the worker. It ends after the pool: leases are renewed while the last runs finish."""
 
     requires = {"celery.worker.components:Pool"}
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
-        self._stopping = threading.Event()
+        worker.backbeat = self
+        self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool is up."""
         conf = settings()
-        beat = Heartbeat(open_store().ledger, conf.run_lease, _active_ids, lambda run_id: _terminate(worker, run_id))
-        self._stopping.clear()
+        JobRequest.processes = pool_of(worker) == "prefork"
+        if not JobRequest.processes:
+            listen()
+        self._watch = Watch(worker.pool, float(worker.app.conf.worker_soft_shutdown_timeout))
+        self._beat = Heartbeat(open_store().ledger, conf.run_lease, active_ids, self._watch.stop, self._watch.resume)
         self._pulse = Pulse(
             open_store().slots,
             "worker",
@@ -88,27 +107,43 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
             name=str(worker.hostname),
             idle=lambda: idle(worker),
         )
-        self._thread = threading.Thread(target=self._run, args=(beat, conf.heartbeat), name="backbeat-heartbeat", daemon=True)
+        self._ending.clear()
+        signals.worker_shutting_down.connect(self._closing, sender=str(worker.hostname))
+        self._thread = threading.Thread(target=self._run, args=(conf.heartbeat,), name="backbeat-heartbeat", daemon=True)
         self._thread.start()
 
-    def stop(self, _worker: Any) -> None:
-        """Called by Celery at shutdown."""
-        self._stopping.set()
-        connected.set()
+    def close(self, _worker: Any) -> None:
+        """Called by Celery when a shutdown begins, unless the only thread is busy with a run."""
+        if self._thread is not None:
+            self._watch.close(0)
+
+    def end(self) -> None:
+        """The pool has stopped: nothing is left to renew."""
+        signals.worker_shutting_down.disconnect(self._closing)
+        self._ending.set()
+        stirred.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
-            self._pulse.leave()
 
-    terminate = stop
+    def _closing(self, how: str = "", exitcode: int = 0, **_: Any) -> None:
+        # A cold shutdown takes back by itself what runs; a warm one would wait for it for ever.
+        if how == "Warm":
+            self._watch.close(exitcode)
 
-    def _run(self, beat: Heartbeat, interval: float) -> None:
-        while not self._stopping.is_set():
-            # A worker that has just begun to consume says so at once.
-            connected.wait(interval)
-            connected.clear()
-            if not self._stopping.is_set():
-                beat.step()
+    def _run(self, interval: float) -> None:
+        beat_at = 0.0
+        while not self._ending.is_set():
+            wait = min(self._watch.step(), beat_at - time.monotonic())
+            if wait > 0:
+                stirred.wait(wait)
+            stirred.clear()
+            if time.monotonic() >= beat_at or connected.is_set():
+                # A worker that has just begun to consume says so at once.
+                connected.clear()
+                self._beat.step()
                 self._sign()
+                beat_at = time.monotonic() + interval
+        self._pulse.leave()
 
     def _sign(self) -> None:
         try:
@@ -117,16 +152,8 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
             log.warning("the vital signs of this worker were not written: %s", error)
 
 
-def _active_ids() -> list[str]:
-    """Ids that a pool process has accepted. The set changes under us: Celery's main thread owns it."""
-    while True:
-        try:
-            return [request.id for request in list(worker_state.active_requests)]
-        except RuntimeError:
-            continue
-
-
-def _terminate(worker: Any, run_id: str) -> None:
-    request = worker_state.requests.get(run_id)
-    if request is not None:
-        request.terminate(worker.pool, signal="TERM")
+def active_ids() -> set[str]:
+    """The runs that this worker works on."""
+    at_work = hands()
+    over = {hand.attempt.run_id for hand in at_work if hand.ended}
+    return {request.id for request in requests()} - over | {hand.attempt.run_id for hand in at_work if not hand.ended}

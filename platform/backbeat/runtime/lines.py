@@ -1,4 +1,4 @@
-"""Whether messages stand in line in a queue, on either broker. An answer holds for one step of the reaper."""
+"""Whether messages stand in line in a queue, whichever the broker. An answer holds for one step of the reaper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from typing import Any
 
-from amqp.exceptions import AMQPError, NotFound
+from amqp.exceptions import AMQPError, ChannelError
 
 from backbeat.store.ledger import Waiting
 from backbeat.store.store import Store
@@ -39,8 +39,8 @@ class Lines:
         return int(self._store.slots.client.llen(queue)) > 0
 
 
-class RabbitLines(Lines):
-    """Lines on RabbitMQ, and in the outbox before it."""
+class BrokerLines(Lines):
+    """Lines on a broker of its own, RabbitMQ or another Redis, and in the outbox before it."""
 
     def __init__(self, store: Store, app: Any) -> None:
         super().__init__(store)
@@ -48,7 +48,7 @@ class RabbitLines(Lines):
         self._connection: Any = None
 
     def holds(self, seen: Waiting) -> bool:
-        """As above; a letter that RabbitMQ has not taken yet is in line too."""
+        """As above; a letter that the broker has not taken yet is in line too."""
         outbox = self._store.slots.of(seen.run_id).outbox
         if outbox not in self._known:
             self._known[outbox] = int(self._store.slots.client.xlen(outbox)) > 0
@@ -68,8 +68,9 @@ class RabbitLines(Lines):
                 self._connection = self._app.connection(heartbeat=0)
             # Asking by name only: what does not exist shall not be made by a question.
             return bool(self._connection.default_channel.queue_declare(queue, passive=True).message_count)
-        except NotFound:
-            return False
+        except ChannelError as error:
+            # RabbitMQ's own 404, and kombu's imitation of it.
+            return str(error.reply_code) != "404"
         except (OSError, AMQPError) as error:
             log.warning("the broker does not say what is in queue %s: %s", queue, error)
             self.close()
@@ -79,4 +80,4 @@ class RabbitLines(Lines):
 
 def lines_of(app: Any, store: Store) -> Lines:
     """The lines of this deployment's broker."""
-    return Lines(store) if store.slots.direct else RabbitLines(store, app)
+    return Lines(store) if store.slots.direct else BrokerLines(store, app)

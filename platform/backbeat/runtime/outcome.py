@@ -6,6 +6,8 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
+from celery.exceptions import Retry
+
 from backbeat.core.message import dumps
 from backbeat.core.state import RunState
 
@@ -48,6 +50,17 @@ def failed(error: BaseException, state: RunState = RunState.FAILED) -> Outcome:
     data = {"type": _name(type(error)), "message": describe(error)[:ERROR_LIMIT], "traceback": story[-TRACEBACK_LIMIT:]}
     names = tuple(name for cls in type(error).__mro__[:-1] for name in (cls.__name__, _name(cls)))
     return Outcome(state, error=data, bases=names)
+
+
+def given_back(why: str) -> Outcome:
+    """The worker gave the run back unfinished."""
+    return Outcome(RunState.CANCELLED, error={"type": "GivenBack", "message": f"the worker gave it back: {why}"})
+
+
+def cause(error: BaseException) -> BaseException:
+    """What made a task ask for a retry, or the error itself."""
+    inner = getattr(error, "exc", None) if isinstance(error, Retry) else error
+    return inner if isinstance(inner, BaseException) else error
 
 
 def describe(error: BaseException) -> str:

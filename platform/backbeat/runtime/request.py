@@ -1,62 +1,151 @@
-"""What the worker's parent process does for a run whose child can't speak any more."""
+"""A message in the hands of a worker's parent process, which must speak for runs whose own process can't any more."""
 
 from __future__ import annotations
 
 import logging
-import random
-from typing import Any
+import signal
+import time
+from contextlib import suppress
+from typing import Any, ClassVar
 
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Retry
+from celery.worker import state as worker_state
 from celery.worker.request import Request
 
-from backbeat.core.retry import next_delay
-from backbeat.core.state import RunState
-from backbeat.runtime.identity import INCARNATION
+from backbeat.runtime import registry, settling
+from backbeat.runtime.hands import Why, hands
 from backbeat.runtime.insist import OUTAGE
-from backbeat.runtime.outcome import failed
 from backbeat.store.store import open_store
 
 log = logging.getLogger("backbeat.worker")
 
+_DEATHS = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt)
+
 
 class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
-    """Celery's request, which also tells the ledger of timeouts, dead children and stopped runs."""
+    """Celery's request, which also tells the ledger of timeouts, dead processes and stopped runs."""
+
+    processes: ClassVar[bool] = True
+    """Whether this worker's pool has processes: they can be killed, and watch their time limits themselves."""
+    why: Why | None = None
+    """Why the run is being stopped, if it is."""
+    stopped_at = 0.0
+    _killed = False
+    _goes_on = False
+
+    time_limits: Any
+    """Hard and soft limit in seconds, as Celery keeps them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        job = registry.jobs.get(self._type)
+        self.is_run = job is not None or bool(self._request_dict.get("backbeat"))
+        if not self.is_run:
+            return
+        if not self.processes:
+            # The heartbeat watches the limits of threads and greenlets, by the header that the attempt reads.
+            self.time_limits = (None, None)
+        elif job is not None and not any(self.time_limits or ()):
+            # A stock producer knows no limits; the job does.
+            self.time_limits = (job.spec.timeout, job.spec.soft_timeout)
+
+    def stop(self, pool: Any, why: Why) -> None:
+        """Make the run end, softly at first; the first reason stays. The heartbeat's thread calls this, too."""
+        if self.why is not None:
+            return
+        self.why, self.stopped_at = why, time.monotonic()
+        for hand in hands():
+            if hand.attempt.run_id == self.id and not hand.ended:
+                hand.stop(why)
+        self._signal(pool, signal.SIGTERM)
+
+    def kill(self, pool: Any) -> None:
+        """The run does not end by itself: kill its process, where it has one of its own."""
+        if self.processes and not self._killed:
+            self._killed = True
+            log.warning("run %s: does not stop (%s), so its process %s is killed", self.id, self.why, self.worker_pid)
+            self._signal(pool, signal.SIGKILL)
+
+    def _signal(self, pool: Any, number: signal.Signals) -> None:
+        if self.processes and self.worker_pid:
+            with suppress(OSError):
+                pool.terminate_job(self.worker_pid, number)
+
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        """Celery takes back what this worker does, because it shuts down at once."""
+        if not self.is_run:
+            super().cancel(pool, signal, emit_retry)
+        elif self.time_start:
+            self.stop(pool, Why.CLOSING)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Somebody revoked the task by Celery's own means: the same as cancelling the run."""
+        if not self.is_run:
+            super().terminate(pool, signal)
+        elif self._cancel_run("revoked") == "asked":
+            self.stop(pool, Why.CANCEL)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        if self.is_run and not terminated:
+            self._cancel_run(reason)
+        super()._announce_revoked(reason, terminated, signum, expired)
+
+    def _cancel_run(self, reason: str) -> str:
+        try:
+            return open_store().ledger.cancel(self.id, reason)
+        except OUTAGE as error:
+            log.warning("run %s: Redis does not answer, so it is not cancelled: %s", self.id, error)
+            return "unknown"
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """The hard limit killed the child: the attempt ends as timed out."""
-        if not soft:
-            _end(self.id, RunState.TIMED_OUT, TimeLimitExceeded(timeout))
-        super().on_timeout(soft, timeout)
+        """The pool tells of a limit; of a hard one after `on_failure`, which has then said all."""
+        if not self._goes_on:
+            super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """The child died, or was stopped because somebody cancelled the run."""
+        """The attempt raised; or its process died, or was ended by us."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
-        if isinstance(error, Terminated):
-            _end(self.id, RunState.CANCELLED, error)
-        elif isinstance(error, (WorkerLostError, SystemExit, KeyboardInterrupt)):
-            _lose(self.id, self.worker_pid or 0, error)
+        if self.is_run and not return_ok and self._settle(error):
+            self._goes_on = True
+            return None
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
+    def _settle(self, error: BaseException) -> bool:
+        """Write what the end of the attempt's process means; True when the run goes on by another message."""
+        mine = settling.by_process(self.worker_pid or 0)
+        if isinstance(error, TimeLimitExceeded):
+            _, retry_in = settling.timed_out(self.id, mine, error)
+            return retry_in is not None and self._leave(error)
+        if not isinstance(error, _DEATHS):
+            return False
+        if self.why is Why.CANCEL:
+            settling.cancelled(self.id, mine)
+            return False
+        if self.why is None and not isinstance(error, Terminated):
+            return settling.lost(self.id, self.worker_pid or 0, error) and self._leave(error)
+        # Stopped for the worker's sake, or hit by a signal that was meant for the run before it.
+        given = self.why is not Why.TAKEN and settling.released(self.id, mine, self.why or Why.CLOSING)
+        return self._leave(error, requeue=not given and self.why is not Why.TAKEN)
 
-def _end(run_id: str, state: RunState, error: BaseException) -> None:
-    """End the attempt that this worker holds; nothing when it is somebody else's by now."""
-    store = open_store()
-    try:
-        fields = store.ledger.get(run_id)
-        if fields.get("h") != INCARNATION:
-            return
-        template = store.index.template(store.slots.of(run_id).slot, fields["tid"])
-        retry_in = None
-        outcome = failed(error, state)
-        if state is RunState.TIMED_OUT and template is not None and template.retry.wants(outcome.bases):
-            retry_in = next_delay(template.retry, int(fields["a"]), random.random())  # noqa: S311 - it protects nothing
-        store.ledger.finish(run_id, INCARNATION, int(fields["a"]), state, outcome.data(), retry_in)
-    except OUTAGE:
-        log.warning("run %s: Redis does not answer; the reaper will find it when its lease ends", run_id)
+    def _leave(self, error: BaseException, *, requeue: bool = False) -> bool:
+        """Let go of the message, and tell Celery's own books that the task will be tried again."""
+        worker_state.task_ready(self)
+        retry = Retry(exc=error if isinstance(error, Exception) else None, message=str(self.why or error))
+        if self.store_errors:
+            self.task.backend.mark_as_retry(self.id, retry, request=self._context)
+        self.send_event("task-retried", exception=str(retry), traceback="")
+        if requeue:
+            self.reject(requeue=True)
+        else:
+            self.acknowledge()
+        return True
 
 
-def _lose(run_id: str, process: int, error: BaseException) -> None:
-    try:
-        open_store().ledger.lose(run_id, INCARNATION, process, failed(error).data())
-    except OUTAGE:
-        log.warning("run %s: Redis does not answer; the reaper will find it when its lease ends", run_id)
+def requests() -> list[JobRequest]:
+    """The runs that this worker's pool has accepted. The set changes under us: Celery's main thread owns it."""
+    while True:
+        try:
+            return [one for one in list(worker_state.active_requests) if getattr(one, "is_run", False)]
+        except RuntimeError:
+            continue

@@ -10,6 +10,8 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state as worker_state
 
+from backbeat.runtime.hands import stirred
+
 TURN = 1.0
 """Seconds between two signs of the loop that fetches messages."""
 MOST_HELD = 100
@@ -30,6 +32,7 @@ class LoopStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is unty
         _note()
         consumer.timer.call_repeatedly(TURN, _note)
         connected.set()
+        stirred.set()
 
 
 def _note() -> None:

@@ -1,0 +1,100 @@
+"""Winning a run for a message, and giving it back when this worker can't do it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celery.app.task import Context
+from celery.exceptions import Ignore, Reject
+from kombu.utils import json as celery_json
+
+from backbeat.conf import settings
+from backbeat.core.message import arguments_of
+from backbeat.core.state import RunState
+from backbeat.core.template import Template
+from backbeat.errors import UnknownJob
+from backbeat.runtime.canvas import canvas_in
+from backbeat.runtime.identity import INCARNATION
+from backbeat.runtime.insist import OUTAGE, insist
+from backbeat.runtime.outcome import failed
+from backbeat.runtime.submit import template_of
+from backbeat.store.ledger import Claim
+from backbeat.store.store import Store, open_store
+
+log = logging.getLogger("backbeat.worker")
+
+CLAIM_PATIENCE = 5.0
+"""Seconds for which a worker waits for Redis before it gives a message back."""
+PUT_OFF_LIMIT = 10
+"""How often a run waits for a worker that can do it; then it has failed. With these pauses about five minutes."""
+LONGEST_PAUSE = 60.0
+
+_claims = itertools.count(1)
+
+
+def claimed(store: Store, request: Any, stock: Mapping[str, str] | None) -> Claim:
+    """The run of a message, won. Raises Ignore when the message is a duplicate, Reject when Redis is away."""
+    who, worker, canvas = f"{os.getpid()}.{next(_claims)}", request.hostname or "", canvas_in(request)
+    lease = settings().run_lease
+    try:
+        claim = insist(
+            lambda: store.ledger.claim(request.id, INCARNATION, lease, worker, stock, who=who, canvas=canvas), CLAIM_PATIENCE
+        )
+    except OUTAGE as error:
+        log.warning("run %s: Redis does not answer, the message goes back: %s", request.id, error)
+        time.sleep(1)
+        raise Reject(requeue=True) from error
+    if not claim.won:
+        log.info("run %s: message dropped, the run is %s", request.id, claim.verdict)
+        raise Ignore
+    return claim
+
+
+def foreign_fields(store: Store, name: str, request: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, str]:
+    """The run of a message that a stock producer sent: keyed by its task id, under the job's policies.
+
+    Raises TypeError, ValueError or RecursionError for arguments that JSON can't hold.
+    """
+    try:
+        template = template_of(store, name)
+    except UnknownJob:
+        template = Template(name)
+    store.index.keep_template(request.id, template)
+    queue = (request.delivery_info or {}).get("routing_key") or template.queue
+    # As Celery itself writes them: it marks dates and the like, which it has read back into Python by now.
+    plain = json.loads(celery_json.dumps([list(args), dict(kwargs)], allow_nan=False))
+    wants = {} if request.ignore_result else {"res": "1"}
+    return {"j": name, "n": "", "q": queue, "tid": template.id, "x": arguments_of(*plain), "ky": "1", **wants}
+
+
+def request_of(message: Any, hostname: str) -> Context:
+    """A message as its task would see it. Raises kombu's DecodeError, TypeError or ValueError for one that can't be read."""
+    args, kwargs, embed = message.payload
+    there = {"args": args, "kwargs": kwargs, "hostname": hostname, "delivery_info": message.delivery_info}
+    return Context({**message.headers, **there, **(embed or {})})
+
+
+def leave_to_another(request: Context, error: Exception) -> None:
+    """Put off the run of a message that this worker can't do. Raises as `claimed` does."""
+    store = open_store()
+    ours = getattr(request, "backbeat", None)
+    stock = None if ours else foreign_fields(store, request.task, request, request.args, request.kwargs)
+    put_off(store, request.id, claimed(store, request, stock), error)
+
+
+def put_off(store: Store, run_id: str, claim: Claim, error: Exception) -> None:
+    """Give a run back that this worker can't do, for another to try in a while; when none could, it has failed."""
+    before, outcome = int(claim.fields.get("b", 0)), failed(error)
+    if before >= PUT_OFF_LIMIT:
+        log.error("run %s: no worker can do it: %s", run_id, error)
+        store.ledger.finish(run_id, INCARNATION, claim.attempt, RunState.FAILED, outcome.data())
+        return
+    delay = min(2.0**before, LONGEST_PAUSE)
+    log.warning("run %s: left to another worker, in %g s: %s", run_id, delay, error)
+    store.ledger.release(run_id, INCARNATION, claim.attempt, outcome.data(), delay=delay)

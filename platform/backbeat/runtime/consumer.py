@@ -1,0 +1,44 @@
+"""The worker's consumer of messages: Celery's, for runs whose task it does not know, and without what only ETAs need."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+from celery.exceptions import Ignore, NotRegistered, Reject
+from celery.worker.consumer import Consumer
+
+from backbeat.runtime.claims import leave_to_another, request_of
+
+log = logging.getLogger("backbeat.worker")
+
+
+class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
+    """Loses no run whose task is unknown here, and ends the heartbeat when everything else has ended."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]  # as above
+        """Without delayed delivery: 28 queues on RabbitMQ for delays which here wait on the time index."""
+
+        default_steps: ClassVar[list[str]] = [
+            step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
+        ]
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A message for a task that this worker has no code for: another worker may, or this one after its next deploy."""
+        try:
+            request = request_of(message, self.hostname)
+            leave_to_another(request, NotRegistered(request.task))
+        except Ignore:
+            message.ack_log_error(log, self.connection_errors)
+        except Reject:
+            message.reject_log_error(log, self.connection_errors, requeue=True)
+        except Exception:
+            log.exception("a message for an unknown task can't be made a run")
+            super().on_unknown_task(body, message, exc)
+        else:
+            message.ack_log_error(log, self.connection_errors)
+
+    def shutdown(self) -> None:
+        """Called last of all."""
+        super().shutdown()
+        self.controller.backbeat.end()

@@ -1,0 +1,101 @@
+"""What this very process works on, so that runs can be stopped where no process can be killed: in threads, greenlets, solo."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from backbeat.runtime.place import Stop, here
+
+if TYPE_CHECKING:
+    from backbeat.runtime.attempt import Attempt
+    from backbeat.runtime.logs import KeptLog
+
+
+class Why(StrEnum):
+    """Why a run is stopped. The text is for people."""
+
+    CANCEL = "somebody cancelled it"
+    TIMEOUT = "it ran out of time"
+    TAKEN = "another worker has it now"
+    OUTAGE = "its lease could not be renewed"
+    CLOSING = "its worker shuts down"
+
+
+class Hand:
+    """One attempt at work in this process. Stops and ends are decided by the heartbeat, in another thread."""
+
+    def __init__(self, attempt: Attempt, kept: KeptLog, soft: float | None, hard: float | None) -> None:
+        now = time.monotonic()
+        self.attempt = attempt
+        self.kept = kept
+        self.soft_at = now + soft if soft else None
+        self.hard = hard or 0.0
+        self.hard_at = now + hard if hard else None
+        self.why: Why | None = None
+        self.stopped_at = 0.0
+        self.ended = False
+        """Whether somebody else has ended the attempt already, because its code can't be made to."""
+        self._place = here()
+        self._lock = threading.Lock()
+        self._working = False
+
+    def work(self, work: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Do the work; only while it lasts can an exception from outside come up."""
+        self._working = True
+        try:
+            return work(*args, **kwargs)
+        finally:
+            while self._working:
+                # One may come up even here, too late to matter: the work is done.
+                with suppress(Stop, SoftTimeLimitExceeded):
+                    self._leave()
+
+    def stop(self, why: Why) -> None:
+        """Make the code end; the first reason stays."""
+        if self.why is None:
+            self.why, self.stopped_at = why, time.monotonic()
+            self._throw(Stop)
+
+    def soften(self) -> None:
+        """Tell the code that its soft limit is over."""
+        self.soft_at = None
+        self._throw(SoftTimeLimitExceeded)
+
+    def _throw(self, error: type[BaseException]) -> None:
+        with self._lock:
+            if self._working:
+                self._place.throw(error)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._working = False
+            self._place.clear()
+
+
+_hands: set[Hand] = set()
+stirred = threading.Event()
+"""Set when there is a new deadline to watch."""
+
+
+@contextmanager
+def at_work(hand: Hand) -> Iterator[Hand]:
+    """Count a hand among those at work."""
+    _hands.add(hand)
+    if hand.soft_at or hand.hard_at:
+        stirred.set()
+    try:
+        yield hand
+    finally:
+        _hands.discard(hand)
+
+
+def hands() -> list[Hand]:
+    """All that is at work in this process."""
+    return list(_hands.copy())
