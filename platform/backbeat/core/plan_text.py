@@ -84,7 +84,7 @@ def _nodes(plan: Plan, rows: int) -> list[str]:
     level_of = {node: number for number, level in enumerate(plan.levels) for node in level}
     for name in order[:rows]:
         node, place = plan.dag.by_id[name], plan.shape.place[name]
-        above = ", ".join(node.parents[:3]) + (f" +{len(node.parents) - 3}" if len(node.parents) > 3 else "") or "-"
+        above = ", ".join(map(_short, node.parents[:3])) + (f" +{len(node.parents) - 3}" if len(node.parents) > 3 else "") or "-"
         took, slack = _time(plan.seconds[place]), "critical" if name in critical else _time(plan.slack[place])
         table.append((str(level_of[name]), name + _marks(node), node.job, above, took, slack, travels.get(name, "ledger")))
     return [*_columns(table), *_cut(len(order) - rows, "nodes")]
@@ -124,6 +124,11 @@ def _names(plan: Plan) -> dict[str, str]:
 def _marks(node: Node) -> str:
     mapped = " [map]" if node.over is not None else ""
     return f"{mapped}{f' [{node.rule}]' if node.rule is not Rule.ALL_SUCCESS else ''}{' ?' if node.cases is not None else ''}"
+
+
+def _short(name: str, most: int = 32) -> str:
+    # The end of a long name is what tells it from its neighbours.
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def _label(node: Node) -> str:
