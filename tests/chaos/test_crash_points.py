@@ -33,6 +33,10 @@ ELSEWHERE = {
     "vital": "says that a process makes progress; the next one is a second away",
     "release": "called by a worker that ends; without it the lease ends by itself",
     "progress": "only says how far a run is",
+    **dict.fromkeys(
+        ("adopt", "reported", "redbeat_changed", "redbeat_hold", "redbeat_placed", "redbeat_ran"),
+        "beside RedBeat's entries only; see test_crashes_beside_redbeat.py",
+    ),
     "lose": "called by a worker for a dead child; without it the lease ends by itself",
 }
 """Scripts that are not on the path of a fire, and why a crash beside them needs no case here."""

@@ -125,4 +125,6 @@ def amqp_message(text: str) -> Any:
         correlation_id=properties["correlation_id"],
         reply_to=properties["reply_to"],
         delivery_mode=2,
+        # Our own queues have none: each priority has a queue of its own there.
+        **({"priority": properties["priority"]} if properties["priority"] else {}),
     )

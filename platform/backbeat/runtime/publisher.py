@@ -1,4 +1,4 @@
-"""From the outbox to RabbitMQ. A letter stays in the outbox until the broker has confirmed it."""
+"""From the outbox to the broker. A letter stays in the outbox until the broker has confirmed it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 import time
 from typing import Any
 
+from backbeat.runtime.app_defaults import is_redis
 from backbeat.runtime.post import Post
+from backbeat.runtime.post_redis import RedisPost
 from backbeat.store.outbox import Letter, Outbox
 
 log = logging.getLogger("backbeat.keeper")
@@ -24,7 +26,7 @@ class Publisher:
     """Reads the outbox, publishes, trims; keeps in mind what did not arrive, and sends it again."""
 
     def __init__(self, app: Any, outbox: Outbox, abandoned_after_ms: int = ABANDONED_AFTER_MS) -> None:
-        self.post = Post(app)
+        self.post: Post | RedisPost = RedisPost(app) if is_redis(app.conf.broker_url) else Post(app)
         self._outbox = outbox
         self._abandoned_after_ms = abandoned_after_ms
         self._looked = float("-inf")
