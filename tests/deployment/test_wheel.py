@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drift.tree import ROOT
+from backbeat.cli.init import PARTS
+from tests.drift.tree import ROOT, tracked
 from tests.support.eventually import eventually
 from tests.support.processes import OwnProcess
 from tests.support.servers import RedisServer
@@ -72,16 +73,17 @@ def test_it_holds_every_file_of_the_engine_and_nothing_else(wheel: Path) -> None
     engine = {
         f"backbeat/{path.relative_to(ENGINE)}" for path in ENGINE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }
-    assert inside == engine
+    assert inside == engine | {f"backbeat/cli/deployment/{part}" for part in PARTS}
     for kind in ("backbeat/py.typed", "backbeat/cli/stack/watchdog.sh", "backbeat/store/lua/fire.lua"):
         assert kind in inside
 
 
-class Foreign:
-    """A project elsewhere, whose environment holds the wheel beside what the wheel needs."""
+class Elsewhere:
+    """A folder far from this checkout, with an environment that holds the wheel beside what the wheel needs."""
 
-    def __init__(self, folder: Path, wheel: Path, server: RedisServer) -> None:
+    def __init__(self, folder: Path, wheel: Path) -> None:
         self.folder = folder / "a project"
+        self.folder.mkdir()
         self.bin = folder / "venv" / "bin"
         run(folder, [sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")])
         python = str(self.bin / "python")
@@ -89,23 +91,9 @@ class Foreign:
         # A path of a .pth file brings packages, but not their .pth files: so not the editable install of this checkout.
         (own / "needs.pth").write_text(sysconfig.get_path("purelib") + "\n")
         run(folder, [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", str(wheel)])
-        self.folder.mkdir()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BACKBEAT_", "PYTHON", "DJANGO_"))}
-        self.env = {
-            **kept,
-            "PATH": f"{self.bin}{os.pathsep}{kept['PATH']}",
-            "REDIS_URL": server.url,
-            "DATABASE_URL": f"sqlite:///{folder / 'shop.sqlite3'}",
-            "BACKBEAT_HOME": str(folder / "state"),
-        }
+        self.env = {**kept, "PATH": f"{self.bin}{os.pathsep}{kept['PATH']}"}
         self.started: list[OwnProcess] = []
-        self.python("-m", "django", "startproject", "shop", ".")
-        self.python("-m", "django", "startapp", "jobs")
-        with (self.folder / "shop" / "settings.py").open("a") as settings:
-            settings.write(SETTINGS)
-        for name, text in FILES.items():
-            (self.folder / name).write_text(text)
-        self.env["DJANGO_SETTINGS_MODULE"] = "shop.settings"
 
     def python(self, *argv: str) -> str:
         """Run Python in the project."""
@@ -118,28 +106,76 @@ class Foreign:
         self.started.append(process)
         return process
 
+    def start_project(self, server: RedisServer) -> None:
+        """What Django's own commands write, and the few lines that bring Backbeat in."""
+        self.env |= {"REDIS_URL": server.url, "DATABASE_URL": f"sqlite:///{self.folder / 'shop.sqlite3'}"}
+        self.env |= {"BACKBEAT_HOME": str(self.folder / "state")}
+        self.python("-m", "django", "startproject", "shop", ".")
+        self.python("-m", "django", "startapp", "jobs")
+        with (self.folder / "shop" / "settings.py").open("a") as settings:
+            settings.write(SETTINGS)
+        for name, text in FILES.items():
+            (self.folder / name).write_text(text)
+        self.env["DJANGO_SETTINGS_MODULE"] = "shop.settings"
+
 
 @pytest.fixture
-def foreign(wheel: Path, tmp_path: Path, redis_server: RedisServer, redis_url: str) -> Iterator[Foreign]:
-    project = Foreign(tmp_path, wheel, redis_server)
+def elsewhere(wheel: Path, server_folder: Path, tmp_path: Path) -> Iterator[Elsewhere]:
+    project = Elsewhere(tmp_path, wheel)
     yield project
     for process in project.started:
         process.stop()
 
 
 @pytest.mark.redis
-def test_it_serves_a_bare_django_and_celery_project(foreign: Foreign) -> None:
-    where = foreign.python("-c", "import backbeat, jobs; print(backbeat.__file__, jobs.__file__)")
+def test_it_serves_a_bare_django_and_celery_project(elsewhere: Elsewhere, redis_server: RedisServer, redis_url: str) -> None:
+    elsewhere.start_project(redis_server)
+    where = elsewhere.python("-c", "import backbeat, jobs; print(backbeat.__file__, jobs.__file__)")
     assert str(ROOT) not in where.replace(sysconfig.get_path("purelib"), "")
 
-    foreign.python("manage.py", "makemigrations", "jobs", "-v0")
-    foreign.python("manage.py", "migrate", "-v0")
-    foreign.python("-m", "backbeat.cli", "sync")
-    worker = foreign.start("worker", "-m", "backbeat.cli", "worker")
-    foreign.start("beat", "-m", "celery", "-A", "shop", "beat", "-S", "backbeat.Scheduler", "--pidfile=")
-    foreign.start("keeper", "-m", "backbeat.cli", "keeper")
+    elsewhere.python("manage.py", "makemigrations", "jobs", "-v0")
+    elsewhere.python("manage.py", "migrate", "-v0")
+    elsewhere.python("-m", "backbeat.cli", "sync")
+    worker = elsewhere.start("worker", "-m", "backbeat.cli", "worker")
+    elsewhere.start("beat", "-m", "celery", "-A", "shop", "beat", "-S", "backbeat.Scheduler", "--pidfile=")
+    elsewhere.start("keeper", "-m", "backbeat.cli", "keeper")
 
     query = "import django; django.setup(); from jobs.models import Order; from backbeat.admin.models import Run; "
     query += "print(Order.objects.count(), Run.objects.filter(state='succeeded').count())"
-    eventually(lambda: all(int(n) >= 2 for n in foreign.python("-c", query).split()), within=60, every=0.5, message=worker.logs)
+    eventually(lambda: all(int(n) >= 2 for n in elsewhere.python("-c", query).split()), within=60, every=0.5, message=worker.logs)
     assert worker.alive
+
+
+@pytest.mark.redis
+def test_a_new_deployment_is_green_from_the_wheel_alone(elsewhere: Elsewhere) -> None:
+    elsewhere.python("-m", "backbeat.cli", "init")
+
+    demo = elsewhere.start("demo", "-m", "backbeat.cli", "demo")
+
+    eventually(lambda: not demo.alive, within=120, every=0.2, message=demo.logs)
+    assert demo.stop() == 0, demo.logs()
+    assert "graph hello.all started" in demo.logs()
+    assert (elsewhere.folder / ".backbeat" / "db.sqlite3").exists()
+
+
+def test_init_overwrites_nothing(elsewhere: Elsewhere) -> None:
+    (elsewhere.folder / "manage.py").write_text("mine")
+
+    refused = subprocess.run(
+        [elsewhere.bin / "python", "-m", "backbeat.cli", "init"],
+        cwd=elsewhere.folder,
+        env=elsewhere.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert refused.returncode == 4
+    assert "manage.py exists; nothing was written" in refused.stderr
+    assert [path.name for path in elsewhere.folder.iterdir()] == ["manage.py"]
+
+
+def test_init_writes_every_file_of_this_project() -> None:
+    listed = {str(path.relative_to(ROOT)) for path in tracked() if path.relative_to(ROOT).parts[0] == "webadmin"}
+
+    assert listed == {part for part in PARTS if part.startswith("webadmin/")}, "List it in cli/init.py and in pyproject.toml"

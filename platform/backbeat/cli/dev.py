@@ -13,7 +13,7 @@ import click
 from honcho.environ import parse_procfile
 
 from backbeat.cli.stack import place as places
-from backbeat.cli.stack.guide import GRAPH, FirstRun, Guide, Manner
+from backbeat.cli.stack.guide import FirstRun, Guide, Manner
 from backbeat.cli.stack.output import Output
 from backbeat.cli.stack.place import Lock, Place
 from backbeat.cli.stack.reload import Reloader
@@ -81,7 +81,7 @@ def _supervised(place: Place, watchdog: Watchdog, options: list[str], manner: Ma
         supervisor.add(name, command, place.env, str(place.root))
     for note in [*place.notes, "preparing the database ..."]:
         click.echo(f"backbeat: {note}", err=True)
-    graph = ["--graph", GRAPH, "--wait", str(_GRAPH_SECONDS)] if manner.graph else []
+    graph = ["--graph", "--wait", str(_GRAPH_SECONDS)] if manner.graph else []
     first_run = FirstRun.start(place, watchdog, [*options, *graph])
     prepared = first_run.expect("prepared")
     for failure in prepared["failures"]:

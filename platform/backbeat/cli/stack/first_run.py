@@ -20,14 +20,15 @@ from backbeat.core.state import TERMINAL
 from backbeat.errors import BackbeatError
 
 USER = "admin"
+FAVOURITE = "environment_audit"
 _ASK_SECONDS, _TELL_SECONDS = 0.1, 2.0
 
 
 @click.command()
 @click.option("--reset-password", is_flag=True)
-@click.option("--graph", help="A DAG to run at once.")
+@click.option("--graph", is_flag=True, help="Run a DAG at once.")
 @click.option("--wait", type=float, default=300.0, help="Seconds to wait for that DAG's end.")
-def main(reset_password: bool, graph: str | None, wait: float) -> None:
+def main(reset_password: bool, graph: bool, wait: float) -> None:
     """Prepare the database, then run a DAG to its end."""
     from django.db import OperationalError
 
@@ -42,18 +43,28 @@ def main(reset_password: bool, graph: str | None, wait: float) -> None:
         sys.exit(1)
 
 
-def _perform(reset_password: bool, graph: str | None, wait: float) -> None:
+def _perform(reset_password: bool, graph: bool, wait: float) -> None:
     # Loads the modules of jobs and dags as a worker would.
     use_app().loader.import_default_modules()
     tell("prepared", password=_prepared_database(reset_password), user=USER, failures=_synced())
-    if graph is None:
+    name = _first_graph() if graph else None
+    if name is None:
+        tell("no graph")
         return
     from backbeat.runtime.submit import submit
 
-    run = submit(graph, reason="first start")
-    tell("triggered", run=run)
+    run = submit(name, reason="first start")
+    tell("triggered", graph=name, run=run)
     for fact in followed(run, wait):
         tell(**fact)
+
+
+def _first_graph() -> str | None:
+    """The DAG to show first: the audit, where it is, else the first by name that needs no parameters."""
+    from backbeat.runtime import registry
+
+    names = sorted(name for name, job in registry.jobs.items() if job.dag is not None and not job.dag.required)
+    return FAVOURITE if FAVOURITE in names else next(iter(names), None)
 
 
 def tell(event: str, **facts: Any) -> None:

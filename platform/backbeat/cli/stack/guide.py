@@ -19,7 +19,6 @@ from backbeat.cli.stack.supervisor import Supervisor
 from backbeat.cli.stack.watchdog import Watchdog
 from backbeat.errors import BackbeatError
 
-GRAPH = "environment_audit"
 _UI_SECONDS = 60.0
 _SETTLE_SECONDS = 3.0
 _SAMPLE_SECONDS = 10.0
@@ -145,22 +144,27 @@ class Guide(threading.Thread):
         """Tell of the first graph until it is over; the last fact about it."""
         last: dict[str, Any] = {"event": "broken"}
         for fact in self.first_run.facts():
-            if fact == last:
-                continue
-            last = fact
-            if fact["event"] == "triggered":
-                self._say(f"graph {GRAPH} started: {fact['run']}")
-            elif fact["event"] == "progress":
-                nodes = f"{fact['done']} of {fact['total']} nodes done" if fact["total"] else "waiting for a worker"
-                self._say(f"graph {GRAPH}: {nodes}")
-            elif fact["event"] == "ended":
+            if fact["event"] == "ended":
                 self.graph_seconds = time.time() - self.manner.began
-                self._say(f"graph {GRAPH} {fact['state']} after {self.graph_seconds:.1f} s")
-            elif fact["event"] == "refused":
-                self._say(f"graph {GRAPH} can't run: {fact['error']}")
+            if fact != last:
+                self._say(self._words(fact))
+            last = fact
         if last["event"] in ("broken", "triggered", "progress") and self.supervisor.returncode is None:
             self._say(f"the first graph broke off:\n{self.first_run.log()}")
         return last
+
+    def _words(self, fact: dict[str, Any]) -> str:
+        match fact["event"]:
+            case "triggered":
+                return f"graph {fact['graph']} started: {fact['run']}"
+            case "progress":
+                return f"graph: {fact['done']} of {fact['total']} nodes done" if fact["total"] else "graph: waiting for a worker"
+            case "ended":
+                return f"graph {fact['state']} after {self.graph_seconds:.1f} s"
+            case "refused":
+                return f"the graph can't run: {fact['error']}"
+            case _:
+                return "there is no graph to run: dags/ has none that needs no parameters"
 
     def _finish(self, ended: dict[str, Any]) -> None:
         green = ended["event"] == "ended" and ended["state"] == "succeeded" and self.ui_seconds is not None
