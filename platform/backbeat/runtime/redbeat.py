@@ -58,6 +58,7 @@ class Mirror:
         self._token = f"backbeat:{store.slots.prefix}"
         self._known: dict[str, str] | None = None
         self._beside: dict[str, str] = {}
+        self._read: dict[str, int] = {}
         self._fence = 0
         self._installed = False
         self._next_full = 0.0
@@ -130,34 +131,38 @@ class Mirror:
         total, changed = self._storage.changed()
         beside = self._statics.beside()
         written = self._take(changed, fence) if changed else 0
-        if total + len(beside) != len(self._known) or beside != self._beside:
+        if self._known is not None and (total + len(beside) != len(self._known) or beside != self._beside):
             written += self._difference(fence, beside)
         return written
 
     def _everything(self, fence: int) -> int:
         """Take all entries as they are now: at first, after an outage, and now and then."""
-        known, self._fence = self._index.known(), fence
+        if self._known is None or fence != self._fence:
+            self._known, self._fence, self._beside, self._read = self._index.known(), fence, {}, {}
         # Marked before they are read, so that a save meanwhile is found by the next look.
         self._storage.changed()
-        self._known, self._beside = known, {}
-        written = self._take(self._storage.all(), fence) + self._difference(fence, self._statics.beside())
+        written = self._take(self._storage.all(), fence, again=False) + self._difference(fence, self._statics.beside())
         self._next_full = time.monotonic() + FULL_EVERY
         return written
 
-    def _take(self, keys: Iterable[str], fence: int) -> int:
-        raws = ((raw, self._storage.name_of(raw.key)) for raw in self._storage.load(list(keys)))
-        return self._write(raws, fence)
+    def _take(self, keys: Iterable[str], fence: int, *, again: bool = True) -> int:
+        """Read these entries and write them; with `again` also those that were read before and are the same."""
+        raws = [raw for raw in self._storage.load(list(keys)) if again or self._read.get(raw.key) != hash(raw)]
+        written = self._write(((raw, self._storage.name_of(raw.key)) for raw in raws), fence)
+        self._read |= {raw.key: hash(raw) for raw in raws}
+        return written
 
     def _difference(self, fence: int, beside: dict[str, str]) -> int:
         """Forget what is gone, and take what only the configuration has."""
-        assert self._known is not None  # noqa: S101 - its only callers have just set or read it
+        if self._known is None:
+            return 0
         there = {foreign_id(self._storage.name_of(key)): key for key in self._storage.all()}
         ours = {foreign_id(name): RawEntry(BESIDE, text, None, None) for name, text in beside.items()}
         gone = [Foreign(entry_id) for entry_id in self._known if entry_id not in there and entry_id not in ours]
         if not self._index.write(fence, gone):
             return self._fenced_off()
         for one in gone:
-            del self._known[one.id]
+            self._read.pop(self._known.pop(one.id), None)
         written = self._take([key for entry_id, key in there.items() if entry_id not in self._known], fence)
         changed = [(ours[foreign_id(name)], name) for name, text in beside.items() if self._beside.get(name) != text]
         self._beside = beside

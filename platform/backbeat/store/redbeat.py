@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backbeat.core.redbeat import Ran, meta_text, score
@@ -19,7 +19,8 @@ class RawEntry:
 
     key: str
     definition: str | None
-    meta: str | None
+    meta: str | None = field(hash=False)
+    """What RedBeat remembers of its fires; two readings that differ in nothing else are the same entry."""
     ours: str | None
 
 
