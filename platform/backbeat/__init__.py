@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backbeat._version import __version__
 
 if TYPE_CHECKING:
+    from backbeat.core.calendar import Calendar
     from backbeat.core.job import Schedule
     from backbeat.core.retry import Retry
     from backbeat.core.when import Cron, Every, Once
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backbeat",
+    "Calendar",
     "Cron",
     "Every",
     "Once",
@@ -39,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Backbeat": "backbeat.runtime.app",
+    "Calendar": "backbeat.core.calendar",
     "Cron": "backbeat.core.when",
     "Every": "backbeat.core.when",
     "Once": "backbeat.core.when",

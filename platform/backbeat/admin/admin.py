@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from backbeat.admin.models import DagRun, ImportProblem, Job, Omission, Run
+from backbeat.admin.models import Calendar, DagRun, ImportProblem, Job, Omission, Run
+from backbeat.admin.pages.calendars import CalendarAdmin
 from backbeat.admin.pages.dag_runs import DagRunAdmin
 from backbeat.admin.pages.jobs import JobAdmin
 from backbeat.admin.pages.omissions import OmissionAdmin
@@ -12,6 +13,7 @@ from backbeat.admin.pages.problems import ImportProblemAdmin
 from backbeat.admin.pages.runs import RunAdmin
 
 admin.site.register(Job, JobAdmin)
+admin.site.register(Calendar, CalendarAdmin)
 admin.site.register(Run, RunAdmin)
 admin.site.register(DagRun, DagRunAdmin)
 admin.site.register(Omission, OmissionAdmin)

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Case, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Concat
 
+from backbeat.admin import calendars
 from backbeat.admin.models import Job, Omission, Run, Schedule, Source
 from backbeat.admin.pausing import end_pauses, missed_while_paused, pause, resume
 from backbeat.admin.publishing import publish, publisher, republish, retract, to_spec
@@ -86,8 +87,8 @@ def misfits(task: str, schedule: CoreSchedule) -> list[BadArguments]:
 
 
 def tend() -> int:
-    """What the keeper does for definitions: ends pauses that are over, publishes what the index does not have yet."""
-    return len(end_pauses()) + republish()
+    """What the keeper does for definitions: ends pauses that are over, publishes what Redis does not have yet."""
+    return calendars.publish() + len(end_pauses()) + republish()
 
 
 @transaction.atomic

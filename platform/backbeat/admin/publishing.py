@@ -14,9 +14,10 @@ from django.db import transaction
 from django.db.models import F
 from redis.exceptions import RedisError
 
-from backbeat.admin.models import Job, Removal
+from backbeat.admin.models import Job, Omission, Removal, Run
 from backbeat.admin.rows import spec_in
 from backbeat.core.job import JobSpec
+from backbeat.core.keys import owner_of
 from backbeat.core.when import to_ms
 from backbeat.errors import StoreUnavailable
 from backbeat.store.store import open_store
@@ -50,14 +51,14 @@ def to_spec(job: Job) -> JobSpec:
 def publish(job: Job) -> None:
     """Send the job to the index when the current transaction commits. An absent Redis is left to the sweep."""
     pk = job.pk
-    transaction.on_commit(lambda: _now_or_later(lambda: _publish(pk), f"job {job.name}"))
+    transaction.on_commit(lambda: now_or_later(lambda: _publish(pk), f"job {job.name}"))
 
 
 def retract(job: Job) -> None:
     """Take a job that is being deleted out of the index when the current transaction commits."""
     held = Job.objects.values_list("published", flat=True).get(pk=job.pk)
     Removal.objects.update_or_create(job=job.name, defaults={"schedule_ids": held})
-    transaction.on_commit(lambda: _now_or_later(_remove_retracted, f"removal of job {job.name}"))
+    transaction.on_commit(lambda: now_or_later(_remove_retracted, f"removal of job {job.name}"))
 
 
 def republish() -> int:
@@ -69,11 +70,26 @@ def republish() -> int:
     return len(stale)
 
 
-def _now_or_later(work: Callable[[], None], what: str) -> None:
+def now_or_later(work: Callable[[], object], what: str) -> None:
+    """Do what needs Redis; while it is away, a keeper's sweep does it instead."""
     try:
         work()
     except (StoreUnavailable, RedisError, OSError) as error:
         log.warning("%s will reach the scheduler with the next sweep: %s", what, error)
+
+
+def put_anew(job: Job) -> None:
+    """Write a job whose entries were parked; they go on after the last occurrence that history knows."""
+    spec = to_spec(job)
+    publisher().put(spec, {one: moment for one in map(spec.schedule_id, spec.schedules) if (moment := _last_of(one))})
+
+
+def _last_of(schedule_id: str) -> int | None:
+    job = owner_of(schedule_id)
+    runs = Run.objects.filter(job=job, schedule=schedule_id, nominal__isnull=False).exclude(schedule="")
+    ran = runs.order_by("-nominal").values_list("nominal", flat=True).first()
+    left_out = Omission.objects.filter(job=job, schedule=schedule_id).order_by("-last").values_list("last", flat=True).first()
+    return max((to_ms(moment) for moment in (ran, left_out) if moment is not None), default=None)
 
 
 def _publish(pk: int) -> None:

@@ -41,7 +41,8 @@ OWNABLE = (*PLAIN, "retry", "schedules")
 
 _CRON = ("expr", "tz", "dialect", "gap", "fold", "days", "hash_key")
 _NO_CRON = Cron("")
-_SCHEDULE = ("args", "kwargs", "enabled", "start", "end", "max_runs", "jitter", "calendar")
+_WITH_COLUMNS = ("cron", "every", "once")
+_SCHEDULE = ("args", "kwargs", "enabled", "start", "end", "max_runs", "jitter", "calendar_mode")
 
 
 def values_of(spec: JobSpec) -> Values:
@@ -102,8 +103,9 @@ def set_schedule_columns(row: Schedule, values: Values) -> None:
     row.interval = str(when.interval) if isinstance(when, Every) else ""
     row.anchor = when.anchor if isinstance(when, Every) else None
     row.at = when.at if isinstance(when, Once) else None
+    row.line = "" if row.kind in _WITH_COLUMNS else to_text(when)
     for name in _SCHEDULE:
-        setattr(row, name, values[name])
+        setattr(row, name, _value(values, name))
     row.start, row.end = _moment(values["start"]), _moment(values["end"])
     row.calendar = values["calendar"] or ""
 
@@ -117,7 +119,7 @@ def schedule_values_in(row: Schedule) -> Values:
 
 def schedule_spec(values: Values) -> CoreSchedule:
     """The schedule of such values. Raises DefinitionError."""
-    plain = {name: values[name] for name in _SCHEDULE}
+    plain = {name: _value(values, name) for name in _SCHEDULE} | {"calendar": values["calendar"]}
     plain |= {"args": tuple(values["args"]), "kwargs": dict(values["kwargs"])}
     return CoreSchedule(when=from_text(values["when"]), key=values["key"], **plain)
 
@@ -129,19 +131,26 @@ def when_in(row: Schedule) -> When:
             return Every(row.interval, row.anchor)
         case "once" if row.at is not None:
             return Once(row.at)
+        case "rrule" | "solar":
+            return from_text(row.line)
         case _:
             return Cron(**{name: getattr(row, name) for name in _CRON})
 
 
 def kind_of(when: When) -> str:
     """The word for the kind of a schedule."""
-    return {Cron: "cron", Every: "every", Once: "once"}[type(when)]
+    return to_text(when).partition("|")[0]
 
 
 def _schedule_values(schedule: CoreSchedule) -> Values:
     values: Values = {name: getattr(schedule, name) for name in _SCHEDULE}
-    values |= {"key": schedule.key, "when": to_text(schedule.when)}
+    values |= {"key": schedule.key, "when": to_text(schedule.when), "calendar": schedule.calendar_name or None}
     return values | {"args": list(schedule.args), "kwargs": dict(schedule.kwargs)}
+
+
+def _value(values: Values, name: str) -> Any:
+    """A value; what was noted before there was such a field has the field's default."""
+    return values.get(name, "skip") if name == "calendar_mode" else values[name]
 
 
 def _listed(value: object) -> object:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from django.db import connection, transaction
 from django.utils import timezone
 
+from backbeat.admin.calendars import follow_code
 from backbeat.admin.models import ImportProblem, Job, Source
 from backbeat.admin.rows import values_of
 from backbeat.admin.writing import commit, current_values, differing, snapshot
@@ -43,9 +44,11 @@ def sync_from_code(
     """
     _one_at_a_time()
     report, failures = SyncReport(), list(registry.failures if failures is None else failures)
+    given = list(registry.jobs.values()) if registered is None else list(registered)
+    report.refused += follow_code(one if isinstance(one, JobSpec) else one.spec for one in given)
     known = {job.name: job for job in Job.objects.prefetch_related("schedules")}
     seen = set()
-    for one in list(registry.jobs.values()) if registered is None else registered:
+    for one in given:
         spec = one if isinstance(one, JobSpec) else one.spec
         seen.add(spec.name)
         if wrong := problems(spec):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from backbeat.admin import calendars
 from backbeat.admin.models import Job, Run
 from backbeat.admin.pages.outlook import last_runs, next_runs
 from backbeat.admin.publishing import to_spec
@@ -15,8 +16,9 @@ from backbeat.core.entry import Timing, offset
 from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.occurrence import describe, notes
+from backbeat.core.outlook import outlook
 from backbeat.core.state import TERMINAL
-from backbeat.core.when import Cron, from_ms, iso, to_ms
+from backbeat.core.when import Cron, RRule, from_ms, iso, to_ms
 from backbeat.core.zone import load
 
 _RECENT = 5
@@ -114,13 +116,12 @@ def _times(spec: JobSpec, schedule: Schedule, count: int, now: int) -> list[tupl
     """(nominal, shift by jitter, wall clock in the schedule's zone) of the next occurrences."""
     schedule_id = spec.schedule_id(schedule)
     when, jitter = hashed(schedule.when, schedule_id), round(schedule.jitter * 1000)
-    timing, zone = Timing.of(schedule, when), load(when.tz if isinstance(when, Cron) else "UTC")
-    found: list[tuple[int, int, str]] = []
-    moment = now
-    while len(found) < count and (following := timing.next(moment)) is not None:
-        moment = following
-        found.append((moment, offset(schedule_id, jitter), f"{from_ms(moment).astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"))
-    return found
+    timing = Timing.of(schedule, when, calendars.known() if schedule.calendar_name else {})
+    zone, shift = load(when.tz if isinstance(when, (Cron, RRule)) else "UTC"), offset(schedule_id, jitter)
+    return [
+        (moment, shift, f"{from_ms(moment).astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}")
+        for moment in outlook(timing, now, count).fires
+    ]
 
 
 def _pause(job: Job) -> dict[str, Any] | None:

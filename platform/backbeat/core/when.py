@@ -183,12 +183,17 @@ def from_text(text: str) -> When:
             case "cron", [tz, expr, *extras]:
                 return Cron(_plain(expr), _plain(tz), **_named(extras))
             case "rrule", [tz, start, rule, *extras]:
-                return RRule(_plain(rule), from_ms(int(start)), _plain(tz), **_named(extras))
+                return RRule(_plain(rule), _moment(start), _plain(tz), **_named(extras))
             case "solar", [event, lat, lon]:
                 return Solar(event, float(lat), float(lon))
     except (ValueError, TypeError, OverflowError, OSError) as error:
         raise BadSchedule("schedule", f"expected a line as Backbeat writes it; got {text!r} ({error}).") from error
     raise BadSchedule("schedule", f"expected a line that starts with cron|, every|, once|, rrule| or solar|; got {text!r}.")
+
+
+def _moment(text: str) -> datetime:
+    """Milliseconds as `to_text` writes them, or a date as a person does."""
+    return from_ms(int(text)) if text.lstrip("-").isdecimal() else datetime.fromisoformat(text)
 
 
 def _named(extras: list[str]) -> dict[str, str]:

@@ -96,7 +96,7 @@ class Job(models.Model):
 class Schedule(models.Model):
     """One reason for a job to be due, with arguments of its own."""
 
-    KINDS = [("cron", "cron"), ("every", "every"), ("once", "once")]
+    KINDS = [("cron", "cron"), ("every", "every"), ("once", "once"), ("rrule", "rrule"), ("solar", "solar")]
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="schedules")
     key = short(50, help_text="Tells several schedules of one job apart; empty for the only one.")
@@ -111,6 +111,7 @@ class Schedule(models.Model):
     interval = short(50, help_text="For example 15m or 1h30m")
     anchor = moment(help_text="Intervals are counted from here; empty means the epoch.")
     at = moment(help_text="The one moment, in UTC.")
+    line = long(help_text="The whole schedule in its stored form, for kinds that have no columns of their own.")
     args = models.JSONField("arguments", default=list, blank=True)
     kwargs = models.JSONField("named arguments", default=dict, blank=True)
     enabled = models.BooleanField(default=True)
@@ -118,11 +119,13 @@ class Schedule(models.Model):
     end = moment(help_text="Not due after.")
     max_runs = models.PositiveIntegerField(null=True, blank=True)
     jitter = models.FloatField(default=0.0, help_text="Spread over this length, always the same for one schedule.")
-    calendar = short(100)
+    calendar = short(100, help_text="The name of a calendar: nothing fires on the days that it closes.")
+    calendar_mode = models.CharField(max_length=10, default="skip")
 
     class Meta:
         ordering = ["key"]
         constraints = [models.UniqueConstraint(fields=["job", "key"], name="schedule_once_per_job")]
+        indexes = [models.Index(fields=["calendar"], condition=~models.Q(calendar=""), name="schedule_by_calendar")]
 
     def __str__(self) -> str:
         return f"{self.job.name}#{self.key}" if self.key else self.job.name

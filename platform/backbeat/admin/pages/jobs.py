@@ -35,14 +35,21 @@ class ScheduleInline(admin.StackedInline):  # type: ignore[type-arg]  # generic 
         (
             None,
             {
-                "fields": [("kind", "enabled", "key"), ("expr", "tz", "interval", "at"), "preview", ("args", "kwargs")],
+                "fields": [("kind", "enabled", "key"), ("expr", "tz", "interval", "at", "line"), "preview", ("args", "kwargs")],
                 "classes": ["bb-schedule"],
             },
         ),
         (
             "Bounds and fine points",
             {
-                "fields": [("start", "end"), ("max_runs", "jitter"), ("dialect", "days"), ("gap", "fold"), "anchor"],
+                "fields": [
+                    ("start", "end"),
+                    ("max_runs", "jitter"),
+                    ("dialect", "days"),
+                    ("gap", "fold"),
+                    "anchor",
+                    ("calendar", "calendar_mode"),
+                ],
                 "classes": ["collapse"],
             },
         ),

@@ -14,10 +14,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from redis.exceptions import RedisError
 
+from backbeat.admin import calendars
 from backbeat.admin.models import Job, Run
 from backbeat.admin.pages.badges import LOOKS, colour_of
 from backbeat.admin.publishing import to_spec
-from backbeat.core.entry import entries_of
+from backbeat.core.entry import Entry, entries_of, offset
 from backbeat.core.state import RunState
 from backbeat.core.when import from_ms, to_ms
 from backbeat.errors import BackbeatError
@@ -36,8 +37,20 @@ def next_runs(jobs: Sequence[Job]) -> dict[str, datetime]:
     except (RedisError, BackbeatError, OSError):
         now = to_ms(timezone.now())
         due = {entry.id: entry.timing.next(now) for listed in entries.values() for entry in listed}
+    _past_closed_days(entries, due)
     found = {name: [moment for entry in listed if (moment := due.get(entry.id)) is not None] for name, listed in entries.items()}
     return {name: from_ms(min(moments)) for name, moments in found.items() if moments}
+
+
+def _past_closed_days(entries: dict[str, list[Entry]], due: dict[str, int | None]) -> None:
+    """The index looks at closed times too, in case they open; shown is when a schedule fires."""
+    closing = [entry for listed in entries.values() for entry in listed if entry.timing.calendar]
+    known = calendars.known() if closing else {}
+    for entry in closing:
+        if (place := due.get(entry.id)) is not None:
+            shift = offset(entry.id, entry.timing.jitter)
+            fires = entry.timing.within(known).fires_after(place - shift - 1)
+            due[entry.id] = None if fires is None else fires + shift
 
 
 def _spec(job: Job) -> Any:

@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from backbeat.admin import calendars
 from backbeat.admin.models import Schedule
 from backbeat.admin.pages.moments import shown, viewer_zone
 from backbeat.admin.pages.schedule_form import ScheduleForm
@@ -22,7 +23,8 @@ from backbeat.core.check import schedule_problems
 from backbeat.core.entry import Timing, offset
 from backbeat.core.hashed import hashed
 from backbeat.core.job import Schedule as CoreSchedule
-from backbeat.core.when import Cron, from_ms, to_ms
+from backbeat.core.outlook import outlook, sentence
+from backbeat.core.when import Cron, RRule, from_ms, to_ms
 from backbeat.errors import DefinitionError
 
 RUNS = 10
@@ -51,7 +53,7 @@ def preview_html(row: Schedule, request: HttpRequest) -> SafeString:
         wrong = [] if not row.expr and row.kind == "cron" else schedule_problems(schedule)
         empty = not wrong and not row.expr and row.kind == "cron"
     except DefinitionError as error:
-        wrong, empty = [error], not (row.interval or row.at)
+        wrong, empty = [error], not (row.interval or row.at or row.line)
     if empty:
         return render_to_string(TEMPLATE, {"empty": True})
     if wrong:
@@ -65,17 +67,17 @@ def _identity(job: str, key: str) -> str:
 
 def _facts(schedule: CoreSchedule, schedule_id: str, request: HttpRequest) -> dict[str, Any]:
     when, viewer, now = hashed(schedule.when, schedule_id), viewer_zone(request), to_ms(timezone.now())
-    zone = when.tz if isinstance(when, Cron) else "UTC"
+    zone = when.tz if isinstance(when, (Cron, RRule)) else "UTC"
     shift = offset(schedule_id, round(schedule.jitter * 1000))
-    timing, moment = Timing.of(schedule, when), now
+    timing = Timing.of(schedule, when, calendars.known() if schedule.calendar_name else {})
+    found = outlook(timing, now, RUNS)
     runs: list[dict[str, str]] = []
-    while len(runs) < RUNS and (following := timing.next(moment)) is not None:
-        moment = following
+    for moment in found.fires:
         effective = from_ms(moment + shift)
         runs.append({"there": shown(from_ms(moment), zone), "here": shown(effective, viewer), "iso": effective.isoformat()})
     return {
         "sentence": occurrence.describe(when),
-        "notes": occurrence.notes(when, now),
+        "notes": [*occurrence.notes(when, now), *filter(None, [sentence(timing, found.closed)])],
         "runs": runs,
         "zone": zone,
         "viewer": viewer,

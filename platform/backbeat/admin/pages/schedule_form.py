@@ -8,18 +8,25 @@ from django import forms
 from django.contrib.admin.widgets import AdminSplitDateTime
 
 from backbeat.admin.definitions import misfits
-from backbeat.admin.models import Schedule
+from backbeat.admin.models import Calendar, Schedule
 from backbeat.admin.pages.inputs import Duration, Json
 from backbeat.admin.pages.job_form import suggesting
 from backbeat.admin.rows import Values, schedule_spec, schedule_values_in
 from backbeat.core.check import argument_problems, schedule_problems
 from backbeat.core.dialect import BY_NAME
-from backbeat.core.when import DAY_POLICIES, GAP_POLICIES, OVERLAP_POLICIES
+from backbeat.core.when import DAY_POLICIES, GAP_POLICIES, OVERLAP_POLICIES, iso
 from backbeat.errors import BadArguments, DefinitionError
 
-KINDS = [("cron", "cron expression"), ("every", "interval"), ("once", "one moment")]
+KINDS = [
+    ("cron", "cron expression"),
+    ("every", "interval"),
+    ("once", "one moment"),
+    ("rrule", "iCalendar rule"),
+    ("solar", "by the sun"),
+]
+MODES = [("skip", "left out"), ("shift", "moved to the next open day")]
 # The input that an error about the schedule as a whole belongs to.
-_FIELD_OF_KIND = {"cron": "expr", "every": "interval", "once": "at"}
+_FIELD_OF_KIND = {"cron": "expr", "every": "interval", "once": "at", "rrule": "line", "solar": "line"}
 
 
 def _choices(words: tuple[str, ...], empty: str) -> list[tuple[str, str]]:
@@ -38,6 +45,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
     expr = forms.CharField(label="Expression", max_length=128, required=False, widget=suggesting("presets", "bb-expr"))
     tz = forms.CharField(label="Zone", max_length=64, initial="UTC", required=False, widget=suggesting("zones", ""))
     interval = forms.CharField(max_length=50, required=False, help_text="For example 15m or 1h30m.")
+    line = forms.CharField(
+        label="Rule",
+        max_length=500,
+        required=False,
+        widget=forms.TextInput(attrs={"class": "vTextField", "spellcheck": "false"}),
+        help_text="rrule|Europe/Berlin|2026-11-23T09:00+01:00|FREQ=WEEKLY;BYDAY=MO or solar|sunset|52.52|13.405",
+    )
     dialect = forms.ChoiceField(choices=[(row.name, f"{row.name}: {row.about}") for row in BY_NAME.values()], initial="vixie")
     gap = forms.ChoiceField(label="In spring", choices=_choices(GAP_POLICIES, "as the dialect does"), required=False)
     fold = forms.ChoiceField(label="In autumn", choices=_choices(OVERLAP_POLICIES, "as the dialect does"), required=False)
@@ -50,6 +64,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
     end = moment(help_text="Not due after (UTC).")
     jitter = Duration(empty=0.0, help_text="Spread over this length, always at the same point for one schedule.")
 
+    calendar = forms.ChoiceField(required=False, help_text="On the days that it closes nothing fires.")
+    calendar_mode = forms.ChoiceField(label="On a closed day it is", choices=MODES, initial="skip", required=False)
+
     class Meta:
         model = Schedule
         fields: ClassVar[list[str]] = [
@@ -59,6 +76,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
             "tz",
             "interval",
             "at",
+            "line",
             "args",
             "kwargs",
             "enabled",
@@ -71,17 +89,27 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
             "end",
             "max_runs",
             "jitter",
+            "calendar",
+            "calendar_mode",
         ]
 
     task = ""
     """Name of the job's task; set by the formset, because arguments are checked against its parameters."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # A name that no calendar has (any more) is shown, or saving would take it off unseen.
+        names = dict.fromkeys([*Calendar.objects.values_list("name", flat=True), self.instance.calendar])
+        self.fields["calendar"].choices = [("", "none"), *((name, name) for name in names if name)]  # type: ignore[attr-defined] # a ChoiceField
+        if self.instance.line:
+            self.initial["line"] = readable(self.instance.line)
 
     def has_changed(self) -> bool:
         """A new schedule of which only choices were touched is still an empty form."""
         if (
             self.instance.pk is None
             and self.is_bound
-            and not any(self._typed(name) for name in ("expr", "interval", "at_0", "at"))
+            and not any(self._typed(name) for name in ("expr", "interval", "at_0", "at", "line"))
         ):
             return False
         return super().has_changed()
@@ -124,7 +152,16 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
         kept = {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.cleaned_data}
         kept["days"] = kept.get("days") or "dialect"
         kept["tz"] = kept.get("tz") or "UTC"
-        return schedule_values_in(Schedule(**kept, hash_key=self.instance.hash_key, calendar=self.instance.calendar))
+        kept["calendar_mode"] = kept.get("calendar_mode") or "skip"
+        return schedule_values_in(Schedule(**kept, hash_key=self.instance.hash_key))
+
+
+def readable(line: str) -> str:
+    """A stored line with its start as a date."""
+    kind, *parts = line.split("|")
+    if kind == "rrule" and parts[1].lstrip("-").isdecimal():
+        parts[1] = iso(int(parts[1]))
+    return "|".join([kind, *parts])
 
 
 class ScheduleFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # generic only for type checkers

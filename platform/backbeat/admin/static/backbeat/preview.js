@@ -3,7 +3,7 @@
 {
   const PAUSE = 180;
   const waiting = new WeakMap();
-  const SHOWN = { cron: ["expr", "tz"], every: ["interval"], once: ["at"] };
+  const SHOWN = { cron: ["expr", "tz"], every: ["interval"], once: ["at"], rrule: ["line"], solar: ["line"] };
 
   const address = () => document.querySelector("[data-preview]")?.dataset.preview;
   const value = (selector) => document.querySelector(selector)?.value ?? "";
