@@ -94,6 +94,46 @@ def test_kill_9_leaves_nothing_for_long(dev: Dev) -> None:
     eventually(lambda: dev.members() == [], within=20, every=0.2)
 
 
+def test_a_start_right_after_kill_9_waits_for_the_last_of_the_old_one(dev: Dev) -> None:
+    dev.said("Trouble\\? backbeat doctor")
+    os.kill(dev.pid, signal.SIGKILL)
+    eventually(lambda: not dev.alive)
+    dev.log.write_text("")
+
+    dev.start()
+
+    dev.said("Trouble\\? backbeat doctor")
+    assert dev.stop(signal.SIGINT, within=40) == 0
+    assert dev.members() == []
+
+
+def test_a_killed_server_comes_back_with_its_data(dev: Dev) -> None:
+    dev.said("Trouble\\? backbeat doctor")
+    with dev.ledger.client() as client:
+        client.config_set("appendfsync", "always")
+        client.set("kept", "yes")
+        pid = client.info("server")["process_id"]
+
+    os.kill(pid, signal.SIGKILL)
+
+    dev.said("the embedded server had ended; started again")
+    with dev.ledger.client() as client:
+        assert client.get("kept") == b"yes"
+
+
+def test_a_second_dev_in_one_folder_is_refused(dev: Dev) -> None:
+    dev.said("Trouble\\? backbeat doctor")
+    second = Dev(dev.root)
+    second.log = dev.root / "second.log"
+
+    second.start()
+
+    eventually(lambda: not second.alive, within=20)
+    assert second.stop() == 4
+    assert f"running already (pid {dev.pid}" in second.logs()
+    assert dev.alive
+
+
 def test_a_saved_job_is_there_without_a_restart(dev: Dev) -> None:
     dev.said("Trouble\\? backbeat doctor")
 

@@ -59,7 +59,7 @@ def test_it_keeps_its_data_over_a_clean_stop(home: Path) -> None:
 def test_the_socket_of_a_killed_server_does_not_stop_the_next(home: Path) -> None:
     first = embedded.start(home)
     os.kill(first.pid, signal.SIGKILL)
-    eventually(lambda: not embedded._is_alive(first.pid))
+    eventually(lambda: not embedded.is_alive(first.pid))
     assert first.socket.exists()
 
     second = embedded.start(home)

@@ -17,6 +17,7 @@ from backbeat.cli.stack.guide import FirstRun, Guide, Manner
 from backbeat.cli.stack.output import Output
 from backbeat.cli.stack.place import Lock, Place
 from backbeat.cli.stack.reload import Reloader
+from backbeat.cli.stack.server_guard import ServerGuard
 from backbeat.cli.stack.supervisor import Supervisor
 from backbeat.cli.stack.watchdog import Watchdog, end_strays
 from backbeat.store import health
@@ -59,23 +60,24 @@ def _run(options: list[str], manner: Manner) -> int:
     if place.server is None:
         with connect(place.env["REDIS_URL"]) as client:
             health.require(client)
-    watchdog = Watchdog(place.token)
+    watchdog = Watchdog(place.token, held=[lock.fileno()])
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Until the supervisor takes the signals over, they must still lead through our `finally`.
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    guard = ServerGuard(place.server, place.home, watchdog) if place.server is not None else None
     try:
+        if guard is not None:
+            guard.start()
         return _supervised(place, watchdog, options, manner)
     finally:
         end_strays(place.token)
-        if place.server is not None:
-            place.server.stop()
+        if guard is not None:
+            guard.stop()
         watchdog.leave()
         del lock
 
 
 def _supervised(place: Place, watchdog: Watchdog, options: list[str], manner: Manner) -> int:
-    if place.server is not None:
-        watchdog.watch(place.server.pid)
     supervisor = Supervisor(Output(place.home / "logs", manner.quiet), watchdog)
     for name, command in parse_procfile((place.root / "Procfile").read_text()).processes.items():
         supervisor.add(name, command, place.env, str(place.root))

@@ -56,7 +56,7 @@ class EmbeddedServer:
         with self.client() as client, contextlib.suppress(redis.ConnectionError):
             client.shutdown()
         deadline = time.monotonic() + within
-        while (alive := _is_alive(self.pid)) and time.monotonic() < deadline:
+        while (alive := is_alive(self.pid)) and time.monotonic() < deadline:
             time.sleep(0.02)
         return not alive
 
@@ -193,7 +193,10 @@ def _pid_when_loaded(server: EmbeddedServer, is_coming: Callable[[], bool]) -> i
     raise StoreUnavailable(f"{server.socket} was not ready after {_LOADING_SECONDS:g} s.")
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether this process runs."""
+    if pid <= 0:
+        return False
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # our own child stays a zombie until it is asked for
     try:

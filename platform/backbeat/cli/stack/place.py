@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from backbeat.conf import Settings
 from backbeat.errors import ConfigurationError, NotAllowed
 from backbeat.runtime import embedded
 from backbeat.runtime.embedded import EmbeddedServer
+
+_DYING_SECONDS = 15.0
 
 
 def find_root(start: Path) -> Path:
@@ -34,16 +37,35 @@ class Lock:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = home / "dev.lock"
         self._file: IO[str] = self.path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            raise NotAllowed(f"this deployment is running already (pid {holder}, {home}). Stop that one first.") from None
+        deadline = time.monotonic() + _DYING_SECONDS
+        while not self._taken():
+            holder = self._holder()
+            if embedded.is_alive(holder):
+                raise NotAllowed(f"this deployment is running already (pid {holder}, {home}). Stop that one first.")
+            # It was killed; its watchdog holds the lock until everything that it had started is gone.
+            if time.monotonic() > deadline:
+                raise NotAllowed(f"processes of a start that was killed (pid {holder}) still run in {home}. End them first.")
+            time.sleep(0.1)
         self._file.seek(0)
         self._file.truncate()
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
+
+    def fileno(self) -> int:
+        """The descriptor that holds the lock; whoever inherits it holds the lock too."""
+        return self._file.fileno()
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _holder(self) -> int:
+        self._file.seek(0)
+        text = self._file.read().strip()
+        return int(text) if text.isdecimal() else 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,8 @@ def prepare(root: Path, env: Mapping[str, str]) -> Place:
 
     Raises ConfigurationError for settings or servers that cannot serve, with the cure.
     """
+    # Before anything is started: every mistake in the environment, at once.
+    Settings.load(env)
     home = home_of(root, env)
     web, note = _port("BACKBEAT_WEB_PORT", ports.WEB, "the web server", env, frozenset())
     flower, other = _port("BACKBEAT_FLOWER_PORT", ports.FLOWER, "Flower", env, frozenset({web}))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, cast
@@ -17,12 +18,13 @@ GRACE = 5
 class Watchdog:
     """Told of every process we start and stop; silent unless we vanish."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, held: Iterable[int] = ()) -> None:
         script = str(files("backbeat.cli.stack") / "watchdog.sh")
-        # Its own environment lacks the token, so that it never counts itself among the strays.
+        # Its own environment lacks the token, so that it never counts itself among the strays. It keeps the given
+        # descriptors (a lock) open until its work is done.
         env = {name: value for name, value in os.environ.items() if name != TOKEN}
         self._shell = subprocess.Popen(  # noqa: S603 - our own script, and a token that we made
-            ["/bin/sh", script, token, str(GRACE)], stdin=subprocess.PIPE, start_new_session=True, env=env
+            ["/bin/sh", script, token, str(GRACE)], stdin=subprocess.PIPE, start_new_session=True, env=env, pass_fds=tuple(held)
         )
         self._pipe = cast("IO[bytes]", self._shell.stdin)
         self.token = token
