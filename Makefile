@@ -43,11 +43,11 @@ test-long: install-dev
 	@exec .venv/bin/python -m pytest -m long --timeout 3600 $(ARGS)
 
 check: install-dev
-	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy
-	@.venv/bin/lint-imports
-	@.venv/bin/python -m pytest -q tests/drift tests/deployment
+	@echo 'check: lint'; .venv/bin/ruff check .
+	@echo 'check: format'; .venv/bin/ruff format --check .
+	@echo 'check: types'; .venv/bin/mypy
+	@echo 'check: import arrows'; .venv/bin/lint-imports
+	@echo 'check: drift and deployment'; .venv/bin/python -m pytest -q tests/drift tests/deployment
 
 bench: install-dev
 	@for file in benchmarks/[a-z]*.py; do \
