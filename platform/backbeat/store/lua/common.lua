@@ -94,10 +94,13 @@ local function node_ended(prefix, direct, run_id, state, now, requeue_at, key_tt
   return 1
 end
 
--- Whoever works on a run is told to stop; a DAG run is stopped by a keeper.
+-- Whoever works on a run is told to stop. A DAG run starts no further node from now on; a keeper stops those at work.
 local function ask_to_stop(prefix, run_id, reason, now)
   redis.call('HSET', prefix .. 'run:' .. run_id, 'cancel', reason)
-  redis.call('ZADD', prefix .. 'dags', 'XX', now, run_id)
+  if redis.call('ZSCORE', prefix .. 'dags', run_id) then
+    redis.call('HSETNX', prefix .. 'dag:' .. run_id, 'cancel', reason)
+    redis.call('ZADD', prefix .. 'dags', now, run_id)
+  end
 end
 
 -- A terminal state: told once, then the run leaves Redis. A caller's idempotency key is kept for a stated time.

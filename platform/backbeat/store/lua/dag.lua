@@ -278,11 +278,11 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   local function finish(d)
     if redis.call('ZREM', prefix .. 'dags', d.id) == 0 then return end
     local h = redis.call('HMGET', d.key, 'bad', 'why')
-    local state, reason = 'succeeded', ''
-    if d.cancel then
+    local state, reason, bad = 'succeeded', '', tonumber(h[1])
+    if bad > 0 and d.cancel then
       state, reason = d.cancel == 'timed_out' and 'timed_out' or 'cancelled', d.cancel
-    elseif tonumber(h[1]) > 0 then
-      state, reason = 'failed', h[1] .. ' of ' .. d.n .. ' nodes did not end well; first: ' .. (h[2] or '')
+    elseif bad > 0 then
+      state, reason = 'failed', bad .. ' of ' .. d.n .. ' nodes did not end well; first: ' .. (h[2] or '')
     end
     redis.call('HSET', d.key, 'end', state, 'reason', reason)
     redis.call('XADD', prefix .. 'events', '*', 'k', 'dag_finished', 'r', d.id, 't', now, 'state', state, 'reason', reason, 'outcome', summary(d))
