@@ -47,7 +47,9 @@ def test_each_row_of_the_table_is_a_command(name: str) -> None:
     [
         (errors.StoreUnavailable(), 5),
         (errors.NotAllowed(), 4),
+        (errors.IllegalTransition(), 4),
         (errors.UnknownJob(), 3),
+        (errors.UnknownRun(), 3),
         (errors.BadSchedule("schedule", "no"), 2),
         (errors.ConfigurationError(), 2),
         (errors.BackbeatError(), 1),

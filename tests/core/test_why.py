@@ -51,6 +51,10 @@ CASES: dict[str, tuple[f.Facts, str]] = {
     "a paused job": (facts(job=replace(JOB, pause=PAUSE), occurrence=DUE, shard=LED), "paused"),
     "left out by a pause": (facts(occurrence=left_out(Reason.PAUSED, actor="ada", note="month end"), shard=LED), "paused"),
     "left out by a calendar": (facts(occurrence=left_out(Reason.BLACKOUT), shard=LED), "blackout"),
+    "a day that its calendar closes": (
+        facts(occurrence=replace(DUE, calendar="holidays", closed="left out"), shard=LED),
+        "blackout",
+    ),
     "left out as misfired": (facts(occurrence=left_out(Reason.MISFIRE), shard=LED), "misfire"),
     "left out as expired": (facts(occurrence=left_out(Reason.EXPIRED), shard=LED), "expired"),
     "left out by the quota": (facts(occurrence=left_out(Reason.QUOTA), shard=LED), "quota"),

@@ -14,7 +14,17 @@ from typing import Any
 import click
 
 from backbeat._version import __version__
-from backbeat.errors import BackbeatError, ConfigurationError, DefinitionError, NotAllowed, StoreUnavailable, UnknownJob, nearest
+from backbeat.errors import (
+    BackbeatError,
+    ConfigurationError,
+    DefinitionError,
+    IllegalTransition,
+    NotAllowed,
+    StoreUnavailable,
+    UnknownJob,
+    UnknownRun,
+    nearest,
+)
 
 # name -> where the command is, and its line in `backbeat --help`.
 LAZY: dict[str, tuple[str, str]] = {
@@ -24,6 +34,7 @@ LAZY: dict[str, tuple[str, str]] = {
     "doctor": ("backbeat.cli.doctor:doctor", "Check this deployment and say the cure of what is wrong."),
     "job": ("backbeat.cli.job:job", "List, show, run, pause and resume jobs."),
     "run": ("backbeat.cli.run:run", "List, show, explain, cancel and repeat runs."),
+    "forecast": ("backbeat.cli.forecast:forecast", "Show how many runs are due in the hours to come."),
     "dag": ("backbeat.cli.dag:dag", "Show, plan and run graphs."),
     "cron": ("backbeat.cli.cron:cron", "Explain a cron expression and show its next times."),
     "import": ("backbeat.cli.importing:import_", "Take over schedules from crontab and other schedulers."),
@@ -36,7 +47,9 @@ LAZY: dict[str, tuple[str, str]] = {
 EXIT_CODES: tuple[tuple[type[BackbeatError], int], ...] = (
     (StoreUnavailable, 5),
     (NotAllowed, 4),
+    (IllegalTransition, 4),
     (UnknownJob, 3),
+    (UnknownRun, 3),
     (DefinitionError, 2),
     (ConfigurationError, 2),
 )

@@ -57,3 +57,15 @@ def reaching_redis() -> Iterator[None]:
     except OUTAGE as error:
         cure = "Start it, or point REDIS_URL at one that runs; `backbeat dev` brings its own."
         raise StoreUnavailable(f"Redis does not answer: {str(error).rstrip('.')}. {cure}") from error
+
+
+@contextmanager
+def reaching_database() -> Iterator[None]:
+    """Turn an absent database inside into StoreUnavailable, which ends with exit code 5. Django must be set up."""
+    from django.db import InterfaceError, OperationalError
+
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        cure = "Jobs go on and events wait; start the database, or correct DATABASE_URL."
+        raise StoreUnavailable(f"The database does not answer: {str(error).strip()}. {cure}") from error

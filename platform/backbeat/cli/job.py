@@ -13,6 +13,7 @@ import click
 from backbeat.cli.common import use_django
 from backbeat.cli.job_run import run
 from backbeat.cli.listing import columns, lines
+from backbeat.cli.run import explain
 from backbeat.core.when import to_ms
 from backbeat.errors import DefinitionError
 
@@ -90,6 +91,15 @@ def next_(name: str, count: int, output: str) -> None:
     columns(("DUE", "IN ITS ZONE", "SCHEDULE"), ((run["due"], run["there"], run["schedule"]) for run in runs))
     if not row.live:
         click.echo(f"{name} is {state_of(row)}: none of these will run until that changes.", err=True)
+
+
+@job.command()
+@click.argument("name")
+@click.option("-A", "--app", "app", help="The Celery app, as for celery; by default the Django project's.")
+@_OUTPUT
+def why(name: str, app: str | None, output: str) -> None:
+    """Say why a job does not run now: what holds its unfinished run, else what stands before its next occurrence."""
+    explain(lambda answers: answers.why_job(name), app, output)
 
 
 @job.command()

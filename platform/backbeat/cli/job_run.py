@@ -35,7 +35,7 @@ def run(name: str, app: str | None, wait: bool, timeout: str, output: str, **giv
     Exit code 2 for arguments that do not fit, 3 when there is no such job, 5 when Redis does not answer.
     """
     patience = seconds(timeout, "timeout") or 0.0
-    args, kwargs = _arguments(given["args"], given["kwargs"])
+    args, kwargs = arguments(given["args"], given["kwargs"])
     # The code of the jobs knows which arguments fit.
     use_app(app).loader.import_default_modules()
     from backbeat.runtime.submit import submit
@@ -48,7 +48,8 @@ def run(name: str, app: str | None, wait: bool, timeout: str, output: str, **giv
     _report(_outcome(run_id, patience), output)
 
 
-def _arguments(args: str, kwargs: str) -> tuple[list[Any], dict[str, Any]]:
+def arguments(args: str, kwargs: str) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and named arguments from the JSON of two options. Raises DefinitionError."""
     positional, named = _json(args, "--args", (list, dict)), _json(kwargs, "--kwargs", (dict,))
     if isinstance(positional, dict):
         return [], {**positional, **named}

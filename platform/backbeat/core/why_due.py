@@ -94,12 +94,17 @@ def paused(facts: Facts) -> Gate | None:
 
 
 def calendar(facts: Facts) -> Gate | None:
-    """Whether a calendar left it out."""
-    left_out = _left_out(facts, Reason.BLACKOUT)
-    if left_out is None:
+    """Whether a calendar left it out, or will."""
+    moment, left_out = facts.occurrence, _left_out(facts, Reason.BLACKOUT)
+    if left_out is not None:
+        note = f" ({left_out.note})" if left_out.note else ""
+        return shut("calendar", Reason.BLACKOUT, f"the schedule's calendar left this moment out{note}.", _rerun(facts))
+    if moment is None or not moment.calendar or _run_exists(facts):
         return None
-    note = f" ({left_out.note})" if left_out.note else ""
-    return shut("calendar", Reason.BLACKOUT, f"the job's calendar leaves this moment out{note}.", _rerun(facts))
+    if not moment.closed:
+        return opened("calendar", f"calendar {moment.calendar} is open then.")
+    done = "moves it to the next open day" if moment.closed == "moved" else "leaves it out"
+    return shut("calendar", Reason.BLACKOUT, f"calendar {moment.calendar} closes that day and {done}.", _rerun(facts))
 
 
 def fired(facts: Facts) -> Gate | None:

@@ -58,6 +58,10 @@ class Occurrence:
     """The schedule's own moments around it, for one that is not real."""
     place: int | None = None
     """The effective time at which the index has the schedule due next; None when it is not in the index."""
+    calendar: str = ""
+    """The calendar that the schedule names."""
+    closed: str = ""
+    """What that calendar does to this moment: "left out" or "moved"; empty when the day is open."""
     parked: str = ""
     """Why the entry could not be evaluated."""
     omission: Omission | None = None

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from backbeat.core import entry as entries
 from backbeat.core import why_facts as facts
+from backbeat.core.calendar import Fate
 from backbeat.core.entry import Timing, offset
 from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec
@@ -35,7 +36,7 @@ def next_of(store: Store, spec: JobSpec | None, now: int) -> facts.Occurrence | 
     for schedule in spec.schedules if spec is not None else ():
         schedule_id = spec.schedule_id(schedule) if spec is not None else ""
         timing = timing_of(store, spec, schedule_id) if schedule.enabled else None
-        if timing is not None and (moment := timing.next(now)) is not None:
+        if timing is not None and (moment := timing.fires_after(now)) is not None:
             found.append(_occurrence(store, schedule_id, timing, moment, None))
     return min(found, key=lambda one: one.effective, default=None)
 
@@ -53,11 +54,10 @@ def timing_of(store: Store, spec: JobSpec | None, schedule_id: str) -> Timing | 
     """When a schedule is due: as defined, else as the index has it."""
     for schedule in spec.schedules if spec is not None else ():
         if spec is not None and spec.schedule_id(schedule) == schedule_id:
-            when = hashed(schedule.when, schedule_id)
-            return Timing.of(schedule, when)
+            return Timing.of(schedule, hashed(schedule.when, schedule_id), store.calendars.known())
     record = store.slots.client.hget(store.slots.of(schedule_id).entries, schedule_id)
     try:
-        return None if record is None else entries.read(schedule_id, str(record)).timing
+        return None if record is None else entries.read(schedule_id, str(record), store.calendars.known).timing
     except BackbeatError:
         return None
 
@@ -76,6 +76,8 @@ def _occurrence(
         before=None if real else last_before(timing.when, nominal),
         after=None if real else timing.next(nominal),
         place=place,
+        calendar=timing.calendar,
+        closed="" if timing.days is None or timing.fate(nominal) is Fate.FIRES else timing.fate(nominal).value,
         parked=str(store.slots.client.hget(keys.parked, schedule_id) or ""),
         omission=omission,
     )
