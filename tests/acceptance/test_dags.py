@@ -13,8 +13,9 @@ import pytest
 from backbeat.core.dag import Dag, Node, Param, Ref, Rule
 from backbeat.core.dag_state import outcome
 from backbeat.core.dag_wire import states_of
-from backbeat.core.job import JobSpec
+from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.state import RunState
+from backbeat.core.when import Every
 from backbeat.runtime.binding import DAG_TASK
 from backbeat.runtime.dag_mend import rerun
 from tests.core.graphs import of
@@ -215,8 +216,9 @@ def test_a_large_output_travels_by_reference_and_a_value_that_is_no_json_fails_w
 
     odd = Dag("odd", (Node("odd", "node.odd"), Node("keep", "node.keep", kwargs={"text": Ref("odd")})))
     assert ended(site, submit(site, odd)) == "failed"
-    ((message,),) = eventually(lambda: site.rows("select error_message from backbeat_run where run_id = 'odd:1/odd'"), within=10)
-    assert "other nodes need this output, but a object is no JSON" in message
+    told = "select error_message from backbeat_run where run_id = 'odd:1/odd' and state = 'failed'"
+    ((message,),) = eventually(lambda: site.rows(told), within=10)
+    assert "expected an output that JSON can hold, because other nodes need it; got object" in message
 
 
 @pytest.mark.parametrize(
@@ -270,3 +272,21 @@ def test_parameters_that_do_not_fit_end_the_run_with_a_sentence(site: Deployment
     told = lambda: site.rows(f"select error_message from backbeat_run where run_id = '{run_id}' and state = 'failed'")  # noqa: E731
     ((message,),) = eventually(told, within=20)
     assert "no parameter 'dya'. Did you mean 'day'?" in message
+
+
+def test_a_schedule_starts_a_dag_run_an_occurrence_and_skips_while_one_is_under_way(site: Deployment) -> None:
+    dag = Dag("ticking", (Node("a", "node.work", kwargs={"seconds": 1.5}), Node("b", "node.work", after=("a",))))
+    site.store.dags.publish(dag)
+    beat = site.beat()
+    site.define(JobSpec("ticking", DAG_TASK, schedules=(Schedule(Every("1s")),), overlap=Overlap.SKIP))
+
+    done = lambda: site.rows("select dag_run_id, nominal from backbeat_dagrun where dag = 'ticking' and state = 'succeeded'")  # noqa: E731
+    runs = eventually(lambda: done() if len(done()) >= 2 else [], within=60, message=site.story())
+    skipped = site.rows("select reason from backbeat_omission where job = 'ticking'")
+    beat.stop()
+
+    assert {run_id.partition("@")[0] for run_id, _ in runs} == {"ticking"}
+    assert all(nominal for _, nominal in runs)
+    assert {reason for (reason,) in skipped} >= {"overlap"}, "a DAG run holds its place until its last node has ended"
+    for run_id, _ in runs:
+        assert site.effects()[f"{run_id}/b"] == 1

@@ -31,10 +31,8 @@ def keep(run_id: str, value: Any, limit: int) -> str:
     try:
         text = dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
-        name = type(value).__name__
-        raise GraphError(
-            "output", f"other nodes need this output, but a {name} is no JSON ({error}). Return plain data."
-        ) from None
+        expected = "expected an output that JSON can hold, because other nodes need it"
+        raise GraphError("output", f"{expected}; got {type(value).__name__} ({error}). Return plain data.") from None
     data = text.encode()
     if len(data) <= limit:
         return text
