@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/lib")
 NOBODY_STARTS = "#!/bin/sh\n# Written by Backbeat's `make test` while it installs packages: start no service.\nexit 101\n"
+
+
+def libfaketime() -> Path | None:
+    """The library that shows a process another time than the machine's."""
+    return next((path for folder in LIBRARIES for path in Path(folder).glob("faketime/libfaketimeMT.so.1")), None)
 
 
 def absent() -> dict[str, str]:
@@ -22,11 +28,13 @@ def absent() -> dict[str, str]:
     here = {
         "rabbitmq-server": Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(),
         "postgresql": bool(list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb")),
+        "libfaketime": libfaketime() is not None,
         "chromium": any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
     }
     uses = {
         "rabbitmq-server": "tests of the broker RabbitMQ",
         "postgresql": "tests of the database",
+        "libfaketime": "tests of clocks that jump",
         "chromium": "tests of pages",
     }
     return {package: uses[package] for package, found in here.items() if not found}

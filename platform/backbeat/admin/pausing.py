@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.utils import timezone
 
+from backbeat.admin import clock
 from backbeat.admin.models import Job, Omission
 from backbeat.admin.publishing import to_spec
 from backbeat.admin.writing import commit, current_values, locked, snapshot
@@ -25,11 +25,11 @@ def pause(job: Job, *, reason: str, actor: str, until: datetime | None = None) -
     """Fire nothing until `until` or until `resume`. A job that is paused already only takes the new reason and end."""
     if not reason.strip():
         raise DefinitionError("reason", "expected a reason, so that the next person knows why it does not run; got none.")
-    if until is not None and until <= timezone.now():
+    if until is not None and until <= clock.now():
         raise DefinitionError("until", f"expected a time that is still to come; got {until.isoformat()}.")
     job = locked(job)
     before = snapshot(job)
-    job.paused_at = job.paused_at or timezone.now()
+    job.paused_at = job.paused_at or clock.now()
     job.paused_reason, job.paused_by, job.paused_until = reason.strip(), actor, until
     commit(job, current_values(job), before)
 
@@ -54,13 +54,13 @@ def resume(job: Job, *, actor: str, afterwards: str = "none") -> None:
 
 def end_pauses() -> list[str]:
     """Resume the jobs whose pause is over; returns their names. Safe to call from several processes."""
-    over = Job.objects.filter(paused_until__lte=timezone.now()).values_list("pk", flat=True)
+    over = Job.objects.filter(paused_until__lte=clock.now()).values_list("pk", flat=True)
     return [name for pk in over if (name := _end_pause(pk))]
 
 
 @transaction.atomic
 def _end_pause(pk: int) -> str:
-    job = Job.objects.select_for_update().filter(pk=pk, paused_until__lte=timezone.now()).first()
+    job = Job.objects.select_for_update().filter(pk=pk, paused_until__lte=clock.now()).first()
     if job is None:
         return ""
     resume(job, actor=f"end of the pause by {job.paused_by}")
@@ -71,7 +71,7 @@ def missed_while_paused(job: Job) -> dict[str, Missed]:
     """What fell into the pause so far, per schedule id."""
     if job.paused_at is None:
         return {}
-    spec, since, now = to_spec(job), to_ms(job.paused_at), to_ms(timezone.now())
+    spec, since, now = to_spec(job), to_ms(job.paused_at), to_ms(clock.now())
     found = {}
     for schedule in spec.schedules:
         timing = Timing.of(schedule)

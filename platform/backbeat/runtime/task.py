@@ -90,11 +90,11 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
 
 
 def _delay(countdown: float | None, eta: datetime | str | None) -> float:
-    """Seconds from now, 0 for at once."""
+    """Seconds from now, by the one clock; 0 for at once."""
     if countdown is not None:
         return max(0.0, float(countdown))
     if eta is None:
         return 0.0
     moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (to_ms(moment) - to_ms(datetime.now(UTC))) / 1000)
+    return max(0.0, (to_ms(moment) - open_store().slots.now_ms()) / 1000)
