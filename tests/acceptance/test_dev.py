@@ -8,10 +8,12 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -35,6 +37,13 @@ from backbeat import job
 @job("hello.world")
 def world() -> str:
     return "hello"
+"""
+TICKING = """
+from backbeat import Every, job
+
+@job("hello.tick", schedule=Every("2s"), misfire="latest")
+def tick() -> None:
+    pass
 """
 
 
@@ -105,6 +114,34 @@ def test_a_start_right_after_kill_9_waits_for_the_last_of_the_old_one(dev: Dev) 
     dev.said("Trouble\\? backbeat doctor")
     assert dev.stop(signal.SIGINT, within=40) == 0
     assert dev.members() == []
+
+
+def test_what_fell_due_while_it_was_stopped_follows_the_misfire_policy(root: Path) -> None:
+    (root / "jobs" / "hello.py").write_text(TICKING)
+    dev = Dev(root, "--quiet", "--no-graph")
+    ran = "select strftime('%s', nominal) from backbeat_run where job = 'hello.tick' and state = 'succeeded' order by nominal"
+    dev.start()
+    eventually(lambda: len(dev.rows(ran)) >= 2 if dev.said("UI ") else False, within=60, every=0.3, message=dev.logs)
+    assert dev.stop(signal.SIGINT, within=40) == 0
+    before = len(dev.rows(ran))
+    stopped = time.time()
+    eventually(lambda: time.time() > stopped + 13, within=20)
+
+    dev.start()
+
+    eventually(lambda: len(dev.rows(ran)) >= before + 4, within=60, every=0.3, message=dev.logs)
+    dev.stop(signal.SIGINT, within=40)
+    nominals = [int(nominal) for (nominal,) in dev.rows(ran)]
+    gap, begin, end = max((later - earlier, earlier, later) for earlier, later in pairwise(nominals))
+    left_out = dev.rows(
+        "select reason, sum(count) from backbeat_omission where job = 'hello.tick' "
+        f"and strftime('%s', first) + 0 > {begin} and strftime('%s', last) + 0 < {end} group by reason"
+    )
+    # Of what was missed at most the latest ran, and each of the others is on record with the reason: the policy, or
+    # that the run which was handed over just before the stop had still to end.
+    assert gap >= 10
+    assert set(dict(left_out)) <= {"misfire", "overlap"}
+    assert sum(count for _, count in left_out) == gap // 2 - 1, (nominals, left_out)
 
 
 def test_a_killed_server_comes_back_with_its_data(dev: Dev) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 from backbeat.runtime.embedded import EmbeddedServer
 from tests.support.eventually import eventually
@@ -53,10 +54,14 @@ class Dev(OwnProcess):
         """Its embedded server."""
         return EmbeddedServer(self.root / ".backbeat" / "redis.sock", 0, started=False)
 
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of its database."""
+        with sqlite3.connect(self.root / ".backbeat" / "db.sqlite3", timeout=20) as connection:
+            return connection.execute(sql).fetchall()
+
     def names(self) -> set[str]:
         """The jobs in its database."""
-        with sqlite3.connect(self.root / ".backbeat" / "db.sqlite3", timeout=20) as connection:
-            return {name for (name,) in connection.execute("select name from backbeat_job")}
+        return {name for (name,) in self.rows("select name from backbeat_job")}
 
 
 def _read(path: Path) -> bytes:
