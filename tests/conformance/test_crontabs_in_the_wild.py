@@ -50,7 +50,7 @@ def test_a_crontab_of_each_family_becomes_what_its_table_says(name: str) -> None
     crontab = parse((FOLDER / name).read_bytes().decode(errors="surrogateescape"))
     results = _planned(crontab)
 
-    refused = {result.line: result.reason for result in results if isinstance(result, Refused)}
+    refused = {result.place: result.reason for result in results if isinstance(result, Refused)}
     assert crontab.style == OURS[name].style
     assert tuple(refused) == OURS[name].refused, refused
     assert len(results) - len(refused) == OURS[name].taken
@@ -76,11 +76,11 @@ def test_every_entry_of_a_real_crontab_becomes_a_job_unless_it_is_a_template(fil
 
     assert len(results) == sum(line["t"] == "entry" for line in row["lines"])
     templates = {number for number, line in enumerate(row["lines"], start=1) if line["t"] == "entry" and line.get("template")}
-    assert {result.line for result in results if isinstance(result, Refused)} == templates
+    assert {result.place for result in results if isinstance(result, Refused)} == templates
     entries = {entry.line: entry for entry in crontab.entries()}
     for result in results:
         if isinstance(result, Taken):
-            _check_job(result, entries[result.line])
+            _check_job(result, entries[result.place])
 
 
 def _check_job(taken: Taken, entry: Entry) -> None:

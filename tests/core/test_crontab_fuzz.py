@@ -44,7 +44,7 @@ def test_any_text_is_answered_line_by_line(seed: int) -> None:
 
         assert [line.line for line in crontab.lines] == list(range(1, len(crontab.lines) + 1))
         asked = [line.line for line in crontab.lines if isinstance(line, (Entry, Other))]
-        assert [result.line for result in results] == asked
+        assert [result.place for result in results] == asked
         assert all(result.reason if isinstance(result, Refused) else result.spec.name for result in results)
         names = [result.spec.name for result in results if isinstance(result, Taken)]
         assert len(set(names)) == len(names)

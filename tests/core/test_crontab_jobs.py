@@ -79,7 +79,7 @@ def test_tz_is_the_command_s_and_does_not_move_the_schedule() -> None:
 def test_a_zone_that_does_not_exist_refuses_the_entries_below_it() -> None:
     result = refused("CRON_TZ=Europe/Berln\n0 9 * * * a\n")
 
-    assert result.line == 2
+    assert result.place == 2
     assert "Did you mean 'Europe/Berlin'?" in result.reason
 
 
@@ -225,7 +225,7 @@ def test_a_template_s_placeholder_is_no_command() -> None:
 def test_lines_that_are_none_are_refused_with_their_number() -> None:
     results = planned("# comment\nnonsense\n@daily x\n")
 
-    assert [(type(result).__name__, result.line) for result in results] == [("Refused", 2), ("Taken", 3)]
+    assert [(type(result).__name__, result.place) for result in results] == [("Refused", 2), ("Taken", 3)]
 
 
 def test_where_a_job_came_from_is_kept() -> None:

@@ -1,8 +1,9 @@
-"""A Celery worker in a thread of the test, for behaviour that does not depend on processes."""
+"""What otherwise runs in a process of its own, in a thread of the test, for behaviour that does not depend on processes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,3 +19,22 @@ def worker_in_thread(app: Backbeat, *pools: str) -> Iterator[Any]:
     app.amqp.queues.select(queues_of(pools or ("default",)))
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20) as worker:
         yield worker
+
+
+@contextmanager
+def repeatedly(step: Callable[[], object], every: float = 0.05) -> Iterator[None]:
+    """Call `step` again and again until the block ends, as a process with a loop does."""
+    ended = threading.Event()
+
+    def loop() -> None:
+        while not ended.is_set():
+            step()
+            ended.wait(every)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -10,6 +10,7 @@ from django.db import transaction
 from backbeat.admin.definitions import save, to_spec
 from backbeat.admin.models import Job, Source
 from backbeat.core.job import JobSpec
+from backbeat.core.when import from_ms
 
 COMPARED = ("task", "schedules", "pool")
 """What an import decides. Other fields of a job that is there already are its operators' affair."""
@@ -42,15 +43,29 @@ def compare(specs: Sequence[JobSpec]) -> Comparison:
 
 
 @transaction.atomic
-def import_jobs(specs: Sequence[JobSpec], *, keep_going: bool = False) -> Comparison:
+def import_jobs(
+    specs: Sequence[JobSpec],
+    *,
+    keep_going: bool = False,
+    since: Mapping[str, int] | None = None,
+    before: Callable[[list[str]], Mapping[str, int]] = lambda _names: {},
+) -> Comparison:
     """Save the jobs that are not there yet, in one transaction; nothing at all when one is refused, unless `keep_going`.
 
-    They take effect when the transaction commits. Raises DefinitionError, and then nothing is saved.
+    They take effect when the transaction commits. A job goes on after `since[name]` (epoch ms), its last occurrence under
+    the other scheduler: what fell due after it is for the misfire policy to decide. `before` is called with the names of
+    the new jobs while nothing has taken effect, and may say better where they go on. Raises DefinitionError, and then
+    nothing is saved.
     """
     found = compare(specs)
     if keep_going or not found.refused:
         for spec in found.new:
             save(spec, source=Source.IMPORT)
+        ends = {**(since or {}), **before([spec.name for spec in found.new])}
+        for spec in found.new:
+            if spec.name in ends:
+                # Read when the job is published, which is when the transaction commits.
+                Job.objects.filter(name=spec.name).update(catch_up_from=from_ms(ends[spec.name]))
     return found
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from backbeat.cli.import_report import Unread
 from backbeat.core.crontab_style import Style
 
 _CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -36,15 +37,7 @@ class Source:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Untouched:
-    """Something that was looked at and deliberately not read, and why."""
-
-    name: str
-    why: str
-
-
-def of_files(names: tuple[str, ...]) -> Iterator[Source | Untouched]:
+def of_files(names: tuple[str, ...]) -> Iterator[Source | Unread]:
     """Each file; `-` is standard input; a folder is read as cron reads /etc/cron.d."""
     for name in names:
         if name == "-":
@@ -67,7 +60,7 @@ def of_user() -> Source:
     return Source("crontab -l", _decoded(listed.stdout), "user", str(Path.home()))
 
 
-def of_system(root: Path) -> Iterator[Source | Untouched]:
+def of_system(root: Path) -> Iterator[Source | Unread]:
     """/etc/crontab and /etc/cron.d below `root`, and what cron runs by other ways. Raises NoCrontab when neither is there."""
     table, folder = root / "etc/crontab", root / "etc/cron.d"
     if not table.exists() and not folder.is_dir():
@@ -114,29 +107,29 @@ def _style_of_path(path: Path) -> Style | None:
     return "user" if spooled & {"spool/cron", "cron/tabs"} else None
 
 
-def _of_folder(folder: Path) -> Iterator[Source | Untouched]:
+def _of_folder(folder: Path) -> Iterator[Source | Unread]:
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            yield Untouched(str(path), "it is a folder.")
+            yield Unread(str(path), "it is a folder.")
         elif _CRON_D_NAME.fullmatch(path.name):
             yield Source(str(path), _of_file(path).text, "system")
         elif path.name != ".placeholder":
-            yield Untouched(
+            yield Unread(
                 str(path),
                 "Debian's cron ignores names with other than letters, digits, '_' and '-'. Name the file if yours does not.",
             )
 
 
-def _periodic(root: Path) -> Iterator[Untouched]:
+def _periodic(root: Path) -> Iterator[Unread]:
     for period in _PERIODIC:
         folder = root / f"etc/cron.{period}"
         scripts = [path.name for path in folder.iterdir() if path.name != ".placeholder"] if folder.is_dir() else []
         if scripts:
             run_by = "a run-parts line of /etc/crontab, by anacron or by a systemd timer"
             why = f"its scripts ({', '.join(sorted(scripts))}) are run by {run_by}."
-            yield Untouched(str(folder), why)
+            yield Unread(str(folder), why)
     if (root / "etc/anacrontab").exists():
-        yield Untouched(str(root / "etc/anacrontab"), "anacrontab has another format: periods of days, without times.")
+        yield Unread(str(root / "etc/anacrontab"), "anacrontab has another format: periods of days, without times.")
 
 
 def _decoded(raw: bytes) -> str:

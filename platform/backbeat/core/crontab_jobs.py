@@ -7,7 +7,7 @@ into ours: `@reboot`, `@every_minute`, random `~` ranges, `%` for input, the use
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,8 +19,11 @@ from backbeat.core.crontab_names import name_of
 from backbeat.core.crontab_schedules import when_of
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.notes import notes
+from backbeat.core.taking import Names, Refused, Taken
 from backbeat.core.when import When
 from backbeat.errors import DefinitionError
+
+__all__ = ["SECRET", "TASK", "USER_HERE", "Names", "Refused", "Taken", "Taking", "plan", "split_percent", "take"]
 
 TASK = "commands.run"
 NO_COMMAND = "cron ends the command at a bare '%', and nothing stands before it; write \\% for a percent sign."
@@ -44,48 +47,6 @@ class Taking:
     worker_user: str = ""
     cwd: str | None = None
     source: str = "crontab"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """An entry and its job. `notes` say what differs from cron, and the cure."""
-
-    line: int
-    text: str
-    spec: JobSpec
-    notes: tuple[str, ...] = ()
-
-    @property
-    def schedule(self) -> Schedule:
-        """The one schedule of the job."""
-        return self.spec.schedules[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A line that can't be taken, and why."""
-
-    line: int
-    text: str
-    reason: str
-
-
-class Names:
-    """Gives each job a name of its own: `backup`, `backup-2`, `backup-3`, in the order of asking."""
-
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = set(taken)
-        self._last: dict[str, int] = {}
-
-    def free(self, wanted: str) -> str:
-        """`wanted`, or `wanted-2` and so on when it is taken."""
-        name, number = wanted, self._last.get(wanted, 1)
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}-{number}"
-        self._last[wanted] = number
-        self._taken.add(name)
-        return name
 
 
 def plan(crontab: Crontab, how: Taking, names: Names) -> Iterator[Taken | Refused]:

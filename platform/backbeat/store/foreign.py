@@ -92,6 +92,17 @@ class ForeignEntries:
         argv = [fence, one.id, one.note, timing, record, score, template_id, template, one.count, one.reason]
         return script("adopt"), names, argv
 
+    def active(self, ids: Sequence[str]) -> dict[str, int | None]:
+        """Those of these entries that may still fire, or have fires to report: id -> the last such fire (epoch ms)."""
+        pipe = self.slots.client.pipeline(transaction=False)
+        for one in ids:
+            keys = self.slots.of(one)
+            pipe.zscore(keys.due, one)
+            pipe.zscore(keys.fired, one)
+        answers = iter(pipe.execute() if ids else [])
+        found = {one: (next(answers), next(answers)) for one in ids}
+        return {one: None if last is None else int(last) for one, (due, last) in found.items() if (due, last) != (None, None)}
+
     def fired(self, limit: int = BATCH) -> list[Report]:
         """Fires to report, at most `limit` a slot."""
         pipe = self.slots.client.pipeline(transaction=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +56,20 @@ class RedBeatStorage:
         """Give the lock up, so that a stock RedBeat need not wait for it."""
         if self.lock is not None and _text(self._client.get(self.lock)) == token:
             self._client.delete(self.lock)
+
+    def holder(self) -> tuple[str, float]:
+        """Who holds RedBeat's lock, "" for nobody, and for how many seconds more."""
+        if self.lock is None:
+            return "", 0.0
+        return _text(self._client.get(self.lock)) or "", max(0, int(self._client.pttl(self.lock))) / 1000
+
+    def mark(self, key: str, ours: str) -> None:
+        """Set our own field of an entry, and let it count as saved."""
+        place = self._client.zscore(self._schedule, key)
+        pipe = self._client.pipeline()
+        pipe.hset(key, self.FIELD, ours)
+        pipe.zadd(self._schedule, {key: math.floor(place or 0)}, xx=True)
+        pipe.execute()
 
     def changed(self) -> tuple[int, list[str]]:
         """How many entries there are, and the keys of those saved since the last look; they count as seen from now on."""

@@ -1,0 +1,26 @@
+-- django-celery-beat 2.9.0 on PostgreSQL, as its own migrations make it, with one task of every kind (dates are fixed).
+CREATE TABLE django_celery_beat_clockedschedule ( id integer NOT NULL, clocked_time timestamp with time zone NOT NULL );
+CREATE TABLE django_celery_beat_crontabschedule ( id integer NOT NULL, minute character varying(240) NOT NULL, hour character varying(96) NOT NULL, day_of_week character varying(64) NOT NULL, day_of_month character varying(124) NOT NULL, month_of_year character varying(64) NOT NULL, timezone character varying(63) NOT NULL );
+CREATE TABLE django_celery_beat_intervalschedule ( id integer NOT NULL, every integer NOT NULL, period character varying(24) NOT NULL );
+CREATE TABLE django_celery_beat_periodictask ( id integer NOT NULL, name character varying(200) NOT NULL, task character varying(200) NOT NULL, args text NOT NULL, kwargs text NOT NULL, queue character varying(200), exchange character varying(200), routing_key character varying(200), expires timestamp with time zone, enabled boolean NOT NULL, last_run_at timestamp with time zone, total_run_count integer NOT NULL, date_changed timestamp with time zone NOT NULL, description text NOT NULL, crontab_id integer, interval_id integer, solar_id integer, one_off boolean NOT NULL, start_time timestamp with time zone, priority integer, headers text NOT NULL, clocked_id integer, expire_seconds integer, CONSTRAINT django_celery_beat_periodictask_expire_seconds_check CHECK ((expire_seconds >= 0)), CONSTRAINT django_celery_beat_periodictask_priority_check CHECK ((priority >= 0)), CONSTRAINT django_celery_beat_periodictask_total_run_count_check CHECK ((total_run_count >= 0)) );
+CREATE TABLE django_celery_beat_periodictasks ( ident smallint NOT NULL, last_update timestamp with time zone NOT NULL );
+CREATE TABLE django_celery_beat_solarschedule ( id integer NOT NULL, event character varying(24) NOT NULL, latitude numeric(9,6) NOT NULL, longitude numeric(9,6) NOT NULL );
+INSERT INTO django_celery_beat_clockedschedule VALUES (1, '2031-01-02 03:04:05+00');
+INSERT INTO django_celery_beat_clockedschedule VALUES (2, '2026-01-02 03:04:05+00');
+INSERT INTO django_celery_beat_crontabschedule VALUES (1, '30', '2', '*', '*', '*', 'Europe/Berlin');
+INSERT INTO django_celery_beat_crontabschedule VALUES (2, '0', '0', 'fri', '13', '*', 'UTC');
+INSERT INTO django_celery_beat_intervalschedule VALUES (1, 10, 'seconds');
+INSERT INTO django_celery_beat_intervalschedule VALUES (2, 1, 'hours');
+INSERT INTO django_celery_beat_intervalschedule VALUES (3, 1, 'days');
+INSERT INTO django_celery_beat_periodictask VALUES (1, 'nightly-report', 'reports.nightly', '["eu"]', '{"limit": 10}', 'reports', NULL, NULL, NULL, true, '2026-11-20 01:30:00.25+00', 412, '2026-11-23 00:00:00+00', 'Sent to the board', 1, NULL, NULL, false, NULL, 7, '{}', NULL, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (2, 'Friday the 13th', 'superstition.check', '[]', '{}', NULL, NULL, NULL, NULL, false, NULL, 0, '2026-11-23 00:00:00+00', '', 2, NULL, NULL, false, NULL, NULL, '{}', NULL, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (3, 'poll', 'feeds.poll', '[]', '{}', NULL, NULL, NULL, NULL, true, '2026-11-20 01:30:00.25+00', 99999, '2026-11-23 00:00:00+00', '', NULL, 1, NULL, false, NULL, NULL, '{}', NULL, 8);
+INSERT INTO django_celery_beat_periodictask VALUES (4, 'cleanup', 'db.cleanup', '[]', '{}', 'celery', NULL, NULL, '2027-01-01 00:00:00+00', true, '2026-11-20 01:30:00.25+00', 3, '2026-11-23 00:00:00+00', '', NULL, 3, NULL, false, '2026-12-01 00:00:00+00', NULL, '{}', NULL, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (5, 'dusk', 'lights.on', '[]', '{}', NULL, NULL, NULL, NULL, true, NULL, 0, '2026-11-23 00:00:00+00', '', NULL, NULL, 1, false, NULL, NULL, '{"tenant": "a"}', NULL, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (6, 'launch', 'site.launch', '[]', '{}', NULL, NULL, NULL, NULL, true, NULL, 0, '2026-11-23 00:00:00+00', '', NULL, NULL, NULL, true, NULL, NULL, '{}', 1, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (7, 'missed launch', 'site.launch', '[]', '{}', NULL, NULL, NULL, NULL, true, NULL, 0, '2026-11-23 00:00:00+00', '', NULL, NULL, NULL, true, NULL, NULL, '{}', 2, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (8, 'launched', 'site.launch', '[]', '{}', NULL, NULL, NULL, NULL, false, '2026-01-02 03:04:06+00', 1, '2026-11-23 00:00:00+00', '', NULL, NULL, NULL, true, NULL, NULL, '{}', 2, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (9, 'once by the hour', 'db.vacuum', '[]', '{}', NULL, NULL, NULL, NULL, true, NULL, 0, '2026-11-23 00:00:00+00', '', NULL, 2, NULL, true, NULL, NULL, '{}', NULL, NULL);
+INSERT INTO django_celery_beat_periodictask VALUES (10, 'odd queue', 'a.b', '[]', '{}', 'Foo.Bar', 'logs', 'log.x', NULL, true, NULL, 0, '2026-11-23 00:00:00+00', '', NULL, 2, NULL, false, NULL, NULL, '{}', NULL, NULL);
+INSERT INTO django_celery_beat_periodictasks VALUES (1, '2026-11-23 00:00:00+00');
+INSERT INTO django_celery_beat_solarschedule VALUES (1, 'sunset', 52.520000, 13.405000);

@@ -1,0 +1,26 @@
+-- django-celery-beat 2.9.0 on SQLite, as its own migrations make it, with one task of every kind (dates are fixed).
+CREATE TABLE "django_celery_beat_clockedschedule" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "clocked_time" datetime NOT NULL);
+INSERT INTO "django_celery_beat_clockedschedule" VALUES(1,'2031-01-02 03:04:05');
+INSERT INTO "django_celery_beat_clockedschedule" VALUES(2,'2026-01-02 03:04:05');
+CREATE TABLE "django_celery_beat_crontabschedule" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "minute" varchar(240) NOT NULL, "hour" varchar(96) NOT NULL, "day_of_week" varchar(64) NOT NULL, "day_of_month" varchar(124) NOT NULL, "month_of_year" varchar(64) NOT NULL, "timezone" varchar(63) NOT NULL);
+INSERT INTO "django_celery_beat_crontabschedule" VALUES(1,'30','2','*','*','*','Europe/Berlin');
+INSERT INTO "django_celery_beat_crontabschedule" VALUES(2,'0','0','fri','13','*','UTC');
+CREATE TABLE "django_celery_beat_intervalschedule" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "every" integer NOT NULL, "period" varchar(24) NOT NULL);
+INSERT INTO "django_celery_beat_intervalschedule" VALUES(1,10,'seconds');
+INSERT INTO "django_celery_beat_intervalschedule" VALUES(2,1,'hours');
+INSERT INTO "django_celery_beat_intervalschedule" VALUES(3,1,'days');
+CREATE TABLE "django_celery_beat_periodictask" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "name" varchar(200) NOT NULL UNIQUE, "task" varchar(200) NOT NULL, "args" text NOT NULL, "kwargs" text NOT NULL, "queue" varchar(200) NULL, "exchange" varchar(200) NULL, "routing_key" varchar(200) NULL, "expires" datetime NULL, "enabled" bool NOT NULL, "last_run_at" datetime NULL, "total_run_count" integer unsigned NOT NULL CHECK ("total_run_count" >= 0), "date_changed" datetime NOT NULL, "description" text NOT NULL, "crontab_id" integer NULL REFERENCES "django_celery_beat_crontabschedule" ("id") DEFERRABLE INITIALLY DEFERRED, "interval_id" integer NULL REFERENCES "django_celery_beat_intervalschedule" ("id") DEFERRABLE INITIALLY DEFERRED, "solar_id" integer NULL REFERENCES "django_celery_beat_solarschedule" ("id") DEFERRABLE INITIALLY DEFERRED, "one_off" bool NOT NULL, "start_time" datetime NULL, "priority" integer unsigned NULL CHECK ("priority" >= 0), "headers" text NOT NULL, "clocked_id" integer NULL REFERENCES "django_celery_beat_clockedschedule" ("id") DEFERRABLE INITIALLY DEFERRED, "expire_seconds" integer unsigned NULL CHECK ("expire_seconds" >= 0));
+INSERT INTO "django_celery_beat_periodictask" VALUES(1,'nightly-report','reports.nightly','["eu"]','{"limit": 10}','reports',NULL,NULL,NULL,1,'2026-11-20 01:30:00.250000',412,'2026-11-23 00:00:00','Sent to the board',1,NULL,NULL,0,NULL,7,'{}',NULL,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(2,'Friday the 13th','superstition.check','[]','{}',NULL,NULL,NULL,NULL,0,NULL,0,'2026-11-23 00:00:00','',2,NULL,NULL,0,NULL,NULL,'{}',NULL,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(3,'poll','feeds.poll','[]','{}',NULL,NULL,NULL,NULL,1,'2026-11-20 01:30:00.250000',99999,'2026-11-23 00:00:00','',NULL,1,NULL,0,NULL,NULL,'{}',NULL,8);
+INSERT INTO "django_celery_beat_periodictask" VALUES(4,'cleanup','db.cleanup','[]','{}','celery',NULL,NULL,'2027-01-01 00:00:00',1,'2026-11-20 01:30:00.250000',3,'2026-11-23 00:00:00','',NULL,3,NULL,0,'2026-12-01 00:00:00',NULL,'{}',NULL,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(5,'dusk','lights.on','[]','{}',NULL,NULL,NULL,NULL,1,NULL,0,'2026-11-23 00:00:00','',NULL,NULL,1,0,NULL,NULL,'{"tenant": "a"}',NULL,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(6,'launch','site.launch','[]','{}',NULL,NULL,NULL,NULL,1,NULL,0,'2026-11-23 00:00:00','',NULL,NULL,NULL,1,NULL,NULL,'{}',1,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(7,'missed launch','site.launch','[]','{}',NULL,NULL,NULL,NULL,1,NULL,0,'2026-11-23 00:00:00','',NULL,NULL,NULL,1,NULL,NULL,'{}',2,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(8,'launched','site.launch','[]','{}',NULL,NULL,NULL,NULL,0,'2026-01-02 03:04:06',1,'2026-11-23 00:00:00','',NULL,NULL,NULL,1,NULL,NULL,'{}',2,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(9,'once by the hour','db.vacuum','[]','{}',NULL,NULL,NULL,NULL,1,NULL,0,'2026-11-23 00:00:00','',NULL,2,NULL,1,NULL,NULL,'{}',NULL,NULL);
+INSERT INTO "django_celery_beat_periodictask" VALUES(10,'odd queue','a.b','[]','{}','Foo.Bar','logs','log.x',NULL,1,NULL,0,'2026-11-23 00:00:00','',NULL,2,NULL,0,NULL,NULL,'{}',NULL,NULL);
+CREATE TABLE "django_celery_beat_periodictasks" ("ident" smallint NOT NULL PRIMARY KEY, "last_update" datetime NOT NULL);
+INSERT INTO "django_celery_beat_periodictasks" VALUES(1,'2026-11-23 00:00:00');
+CREATE TABLE "django_celery_beat_solarschedule" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "event" varchar(24) NOT NULL, "latitude" decimal NOT NULL, "longitude" decimal NOT NULL);
+INSERT INTO "django_celery_beat_solarschedule" VALUES(1,'sunset',52.52,13.405);
