@@ -39,8 +39,10 @@ class Settings:
     """State of an embedded deployment: socket, database, secret key, reports."""
     prefix: str = "bb"
     """What every Redis key starts with."""
+    slots: int = 32
+    """Into how many parts the data in Redis is laid out; fixed for the life of a Redis, which remembers it."""
     shards: int = 16
-    """Slots over which schedules and runs are spread; fixed for the life of a Redis."""
+    """Into how many parts leadership is divided at first; `backbeat scheduler shards` changes it on a live system."""
     scheduler_lease: float = 3.0
     """How long a silent scheduler keeps its shards."""
     run_lease: float = 12.0
@@ -107,6 +109,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"BACKBEAT_RUN_LEASE: expected 3s or more, so that a pause of one second loses no run; got {settings.run_lease:g}s."
     if settings.scheduler_lease < 1:
         yield f"BACKBEAT_SCHEDULER_LEASE: expected 1s or more; got {settings.scheduler_lease:g}s."
+    if settings.shards > settings.slots:
+        yield f"BACKBEAT_SHARDS: expected at most BACKBEAT_SLOTS ({settings.slots}); got {settings.shards}."
     if settings.requeue_after <= settings.run_lease:
         lease = f"the run lease ({settings.run_lease:g}s)"
         yield f"BACKBEAT_REQUEUE_AFTER: expected more than {lease}; got {settings.requeue_after:g}s."
@@ -184,6 +188,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "DATABASE_URL": ("database_url", _url(DATABASE_SCHEMES)),
     "BACKBEAT_HOME": ("home", _home),
     "BACKBEAT_PREFIX": ("prefix", _prefix),
+    "BACKBEAT_SLOTS": ("slots", _shards),
     "BACKBEAT_SHARDS": ("shards", _shards),
     "BACKBEAT_SCHEDULER_LEASE": ("scheduler_lease", _duration),
     "BACKBEAT_RUN_LEASE": ("run_lease", _duration),

@@ -19,9 +19,9 @@ def test_a_wrong_number_of_keys_is_refused_before_it_reaches_redis(redis_client:
 
 
 def test_a_server_that_forgot_its_scripts_is_taught_again(redis_client: redis.Redis) -> None:
-    script("member")(redis_client, ["m"], ["a", 1000, "0"])
+    script("member")(redis_client, ["m", "l"], ["a", 1000, "0", 4, 2])
     redis_client.script_flush()
 
-    replies = run_many(redis_client, [(script("member"), ["m"], [who, 1000, "0"]) for who in ("a", "b")])
+    replies = run_many(redis_client, [(script("member"), ["m", "l"], [who, 1000, "0", 4, 2]) for who in ("a", "b")])
 
-    assert [reply[1:] for reply in replies] == [["a"], ["a", "b"]]
+    assert [reply[3:] for reply in replies] == [["a"], ["a", "b"]]

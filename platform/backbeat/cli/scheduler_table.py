@@ -22,8 +22,9 @@ def show(state: Status) -> None:
     click.echo("\nprocesses")
     columns(("KIND", "NAME", "UP", "MOVED", "DOES"), (_process(one, state.now) for one in state.processes))
     names = {one.id: one.name for one in state.processes}
-    click.echo("\nshards")
-    head = ("SHARD", "LEADER", "LEASE", "FENCE", "ENTRIES", "OVERDUE", "OLDEST", "PARKED", "RUNS", "EVENTS", "OUTBOX")
+    shards = state.layout or len(state.shards)
+    click.echo(f"\n{len(state.shards)} slots in {shards} shards: slot s belongs to shard s mod {shards}")
+    head = ("SLOT", "LEADER", "LEASE", "FENCE", "ENTRIES", "OVERDUE", "OLDEST", "PARKED", "RUNS", "EVENTS", "OUTBOX")
     columns(head, (_shard(one, names) for one in state.shards))
     click.echo("")
     columns((), _figures(state))

@@ -23,6 +23,12 @@ def wanted(me: str, alive: Iterable[str], shards: int) -> list[int]:
     return mine
 
 
+def slots_of(led: Iterable[int], shards: int, slots: int) -> list[int]:
+    """The slots that belong to some shards: slot s to shard s % shards, so that another number of shards moves no data."""
+    mine = set(led)
+    return [slot for slot in range(slots) if slot % shards in mine]
+
+
 def _best(shard: int, members: Sequence[str], room: dict[str, int]) -> str:
     free = [member for member in members if room[member] > 0]
     return max(free, key=lambda member: (crc32(f"{member}/{shard}".encode()), member))

@@ -22,7 +22,7 @@ from backbeat.store.store import open_store
 
 log = logging.getLogger("backbeat.beat")
 
-IDLE = 0.25
+IDLE = 0.5
 """Longest sleep (seconds) between two looks at the index: how late an edit may be noticed."""
 
 
@@ -34,7 +34,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
         conf = settings()
         self.store = open_store()
         identity = f"beat:{uuid4().hex}"
-        leases = Leases(self.store.slots, identity, conf.scheduler_lease)
+        leases = Leases(self.store.slots, identity, conf.scheduler_lease, conf.shards)
         self.pulse = Pulse(self.store.slots, "scheduler", identity, self._figures, conf.scheduler_lease / 3)
         self.leader = Leader(leases, conf.scheduler_lease, self.pulse.calls)
         self.gate = Gate(told="ledger" if isinstance(app, Backbeat) else "stock")
@@ -63,7 +63,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
         return min(wait, IDLE)
 
     def _figures(self) -> dict[str, Any]:
-        return {**self.firer.meter.figures(), "rebalances": self.leader.rebalances, "shards": len(self.leader.leases())}
+        return {**self.firer.meter.figures(), "rebalances": self.leader.rebalances, "shards": self.leader.shards()}
 
     @property
     def schedule(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
     def info(self) -> str:
         """What `celery beat` prints at start."""
         slots = self.store.slots
-        return f"       . index -> {slots.count} shards of {slots.prefix!r}; lease {settings().scheduler_lease:g} s"
+        return f"       . index -> {slots.count} slots of {slots.prefix!r}; lease {settings().scheduler_lease:g} s"
 
     def close(self) -> None:
         """Hand the shards over, so that nobody waits for a lease to end."""

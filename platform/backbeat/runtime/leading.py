@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from backbeat.core.shard import wanted
+from backbeat.core.shard import slots_of, wanted
+from backbeat.errors import ConfigurationError
 from backbeat.runtime.insist import OUTAGE
 from backbeat.store.leases import Lease, Leases, living
 from backbeat.store.vitals import Call
@@ -41,8 +42,12 @@ class Leader:
         now = time.monotonic()
         return [lease for lease, trusted_until in list(self._held.values()) if trusted_until > now]
 
+    def shards(self) -> int:
+        """How many shards are led, of those into which leadership is divided now."""
+        return len({lease.shard % self._store.shards for lease in self.leases()})
+
     def first(self) -> Lease | None:
-        """The lease of shard 0, whose leader does what one scheduler does for all; None when another leads it."""
+        """The lease of slot 0, whose leader does what one scheduler does for all; None when another leads it."""
         return next((lease for lease in self.leases() if lease.shard == 0), None)
 
     def alone(self) -> bool:
@@ -54,7 +59,7 @@ class Leader:
         asked_at = time.monotonic()
         try:
             alive = self._store.meet()
-            mine = wanted(self._store.holder, alive, self._store.slots.count)
+            mine = slots_of(wanted(self._store.holder, alive, self._store.shards), self._store.shards, self._store.slots.count)
             theirs = set(self._held) - set(mine)
             if theirs:
                 self._held = {shard: held for shard, held in self._held.items() if shard not in theirs}
@@ -63,8 +68,13 @@ class Leader:
         except OUTAGE as error:
             log.warning("leases can't be renewed: %s", error)
             return
+        except ConfigurationError as error:
+            self._held = {}
+            log.critical("nothing is led: %s", error)
+            return
         if {lease.shard for lease in taken} != set(self._held):
-            log.info("leading shards %s of %d schedulers", sorted(lease.shard for lease in taken), len(alive))
+            led = sorted({lease.shard % self._store.shards for lease in taken})
+            log.info("leading shards %s of %d, one of %d schedulers", led, self._store.shards, len(alive))
             self.rebalances += self._led
             self._led = True
         # A tenth less than the lease: the fence refuses late writes anyway, this spares the attempt.

@@ -45,6 +45,9 @@ class Status:
     """Epoch ms by Redis' clock."""
     processes: tuple[Process, ...]
     shards: tuple[Shard, ...]
+    """One for each slot."""
+    layout: int
+    """Into how many shards leadership of the slots is divided; 0 before the first scheduler has come."""
     parked: Mapping[str, str]
     """Entries that could not be evaluated, with the reason; at most PARKED_SHOWN of them."""
     lag: Lag
@@ -97,6 +100,7 @@ def status(store: Store, overdue_ms: int = OVERDUE_MS) -> Status:
         now=now,
         processes=tuple(alive),
         shards=tuple(stands),
+        layout=store.layout.shards() or 0,
         parked=dict(islice(_parked(store, stands), PARKED_SHOWN)),
         lag=_lag(schedulers),
         counts=_total(schedulers, ("fired", "refused", "duplicates", "parked", "rebalances")),
@@ -168,6 +172,7 @@ def as_data(state: Status) -> dict[str, Any]:
         "now": state.now,
         "problems": [{"code": one.code, "sentence": one.sentence, "cure": one.cure} for one in state.problems],
         "processes": [_process(one, state.now) for one in state.processes],
+        "layout": {"slots": len(state.shards), "shards": state.layout},
         "shards": [_shard(one) for one in state.shards],
         "entries": sum(one.entries for one in state.shards),
         "overdue": sum(one.overdue for one in state.shards),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from backbeat.store.layout import layout_key, verify
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
 from backbeat.store.vitals import Call
@@ -12,7 +13,7 @@ from backbeat.store.vitals import Call
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A shard that a holder leads."""
+    """A slot that a holder leads; slots are led by whole shards."""
 
     shard: int
     holder: str
@@ -24,19 +25,31 @@ class Lease:
 class Leases:
     """Taking, renewing and handing over shards on behalf of one holder (one incarnation of a scheduler process)."""
 
-    def __init__(self, slots: Slots, holder: str, ttl: float) -> None:
+    def __init__(self, slots: Slots, holder: str, ttl: float, shards: int = 16) -> None:
         self.slots = slots
         self.holder = holder
+        self.shards = min(shards, slots.count)
+        """Into how many shards leadership is divided, as of the last meeting."""
         self.ttl_ms = round(ttl * 1000)
 
     def meet(self) -> list[str]:
-        """Say that this scheduler is alive, and learn who else is."""
-        reply = script("member")(self.slots.client, [_members(self.slots)], [self.holder, self.ttl_ms, "0"])
-        return [str(member) for member in reply[1:]]
+        """Say that this scheduler is alive, and learn who else is, and into how many shards leadership is divided.
+
+        Raises ConfigurationError when the data is laid out in another number of slots than this process takes for granted.
+        """
+        _, slots, shards, *members = self._member(leave=False)
+        verify(self.slots, int(slots))
+        self.shards = min(max(1, int(shards)), self.slots.count)
+        return [str(member) for member in members]
 
     def leave(self) -> None:
         """Stop counting as alive at once, so that the others need not wait for the lease to end."""
-        script("member")(self.slots.client, [_members(self.slots)], [self.holder, self.ttl_ms, "1"])
+        self._member(leave=True)
+
+    def _member(self, *, leave: bool) -> list[str]:
+        argv = [self.holder, self.ttl_ms, "1" if leave else "0", self.slots.count, self.shards]
+        reply: list[str] = script("member")(self.slots.client, [_members(self.slots), layout_key(self.slots)], argv)
+        return reply
 
     def take(self, shards: Iterable[int], also: Sequence[Call] = ()) -> list[Lease]:
         """Take or renew these shards; those that another scheduler still holds are left out.
