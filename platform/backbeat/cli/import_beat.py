@@ -14,15 +14,20 @@ import click
 from backbeat.cli.import_options import moving, moving_options, row_of
 from backbeat.cli.import_report import Report, Sheet
 from backbeat.cli.import_saving import finish
+from backbeat.cli.import_shadow import shadow
 from backbeat.conf import DATABASE_SCHEMES, settings
 from backbeat.core.beat_jobs import Moving
-from backbeat.core.beat_tables import SCHEDULES, TASKS, Row, entry_of
+from backbeat.core.beat_tables import SCHEDULES, TASKS, Row, entry_of, snapshot_of
+from backbeat.core.shadow import Snapshot
 from backbeat.core.taking import Names
 from backbeat.core.zone import load
 from backbeat.errors import ConfigurationError, StoreUnavailable, nearest
 
 Read = Callable[[str], list[dict[str, Any]]]
 _BOTH_FIRE = "until the old beat is stopped, it fires these as well."
+LOOK_EVERY = 2.0
+WRITES_EVERY = 200.0
+"""django-celery-beat writes down what it fired every three minutes (its sync_every)."""
 _SHOWN = ("args", "kwargs", "queue", "priority", "enabled", "one_off", "last_run_at", "total_run_count")
 
 
@@ -48,7 +53,17 @@ def django_celery_beat(url: str | None, **options: Any) -> None:
     with opened(url) as read:
         sheet = _sheet(_shown_url(url), read, how, options["tz"])
     report = Report([sheet], options["tz"], how.now, noun="entry", reminders=[_BOTH_FIRE])
+    if options["shadow"]:
+        look = lambda: _snapshots(url, options["tz"])  # noqa: E731 - a name for what is asked again and again
+        shadow(report, look, options["shadow"], every=LOOK_EVERY, grace=WRITES_EVERY, output=options["output"])
+        return
     finish(report, options)
+
+
+def _snapshots(url: str, tz: str) -> dict[str, Snapshot]:
+    # A connection for each look: a transaction that stays open would show the same rows for ever.
+    with opened(url) as read:
+        return {str(row["name"]): snapshot_of(row, load(tz)) for row in read(TASKS)}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import click
 from backbeat.cli.import_report import Row
 from backbeat.cli.import_saving import dry_run_option
 from backbeat.core.beat_jobs import Moving, OldEntry, take
-from backbeat.core.duration import words
+from backbeat.core.duration import seconds, words
 from backbeat.core.job import NAME
 from backbeat.core.priority import queue_of
 from backbeat.core.taking import Names, Refused
@@ -29,11 +29,24 @@ def moving_options(command: Callable[..., None]) -> Callable[..., None]:
             "--queue", "queues", multiple=True, metavar="OLD=POOL", help="The pool for what went to a queue; may be repeated."
         ),
         click.option("--zero-first", is_flag=True, help="Priority 0 was the most urgent, as on a Redis broker."),
+        click.option(
+            "--shadow",
+            metavar="DURATION",
+            callback=_length,
+            help="Import nothing: watch the old scheduler for so long (30m) and compare its fires with ours.",
+        ),
         dry_run_option,
     )
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _length(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    try:
+        return seconds(value, "shadow")
+    except DefinitionError as error:
+        raise click.BadParameter(error.sentence) from error
 
 
 def moving(source: str, options: Mapping[str, Any]) -> Moving:

@@ -14,11 +14,13 @@ from backbeat.cli.import_handover import Handover
 from backbeat.cli.import_options import moving, moving_options, row_of
 from backbeat.cli.import_report import Report, Sheet
 from backbeat.cli.import_saving import finish
+from backbeat.cli.import_shadow import shadow
 from backbeat.conf import settings
 from backbeat.core.beat_jobs import Moving, OldEntry
 from backbeat.core.celery_options import options_of
 from backbeat.core.celery_schedules import when_of
 from backbeat.core.redbeat import read, read_meta
+from backbeat.core.shadow import Snapshot
 from backbeat.core.taking import Names
 from backbeat.errors import NotAllowed
 from backbeat.store.connect import connect
@@ -53,15 +55,31 @@ def redbeat(url: str | None, key_prefix: str, **options: Any) -> None:
     url = url or settings().redis_url
     with reaching_redis():
         storage = RedBeatStorage(connect(url), key_prefix, f"{key_prefix}:lock")
-        if not options["dry_run"]:
+        if not options["dry_run"] and not options["shadow"]:
             _refuse_beside_redbeat(storage)
         raws = sorted(storage.load(storage.all()), key=lambda raw: raw.key)
         if not raws:
             raise NoEntries(f"there are no entries of RedBeat's under {key_prefix!r}; say where by --url and --key-prefix.")
         sheet = _sheet(_shown_url(url), storage, raws, how, options["tz"])
+        report = Report([sheet], options["tz"], how.now, noun="entry")
+        if options["shadow"]:
+            shadow(
+                report,
+                lambda: _snapshots(storage, [raw.key for raw in raws]),
+                options["shadow"],
+                every=0.5,
+                grace=5.0,
+                output=options["output"],
+            )
+            return
         keys = {taken.spec.name: f"{key_prefix}{taken.place}" for taken in sheet.taken()}
         handover = Handover(storage, keys, open_store)
-        finish(Report([sheet], options["tz"], how.now, noun="entry"), options, before=handover.take_over)
+        finish(report, options, before=handover.take_over)
+
+
+def _snapshots(storage: RedBeatStorage, keys: list[str]) -> dict[str, Snapshot]:
+    rans = {storage.name_of(raw.key): read_meta(raw.meta) for raw in storage.load(keys) if raw.definition}
+    return {name: Snapshot(ran.last, ran.count) for name, ran in rans.items()}
 
 
 def _refuse_beside_redbeat(storage: RedBeatStorage) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from backbeat.core.beat_jobs import OldEntry
 from backbeat.core.celery_options import options_of
 from backbeat.core.celery_schedules import cron_of, every
+from backbeat.core.shadow import Snapshot
 from backbeat.core.when import Once, Solar, When, from_ms, iso, to_ms
 from backbeat.errors import BadSchedule, DefinitionError
 
@@ -47,6 +48,11 @@ def entry_of(task: Row, schedules: Mapping[str, Mapping[Any, Row]], zone: tzinfo
         once=bool(task.get("one_off")) or task.get("clocked_id") is not None,
         description=str(task.get("description") or ""),
     )
+
+
+def snapshot_of(task: Row, zone: tzinfo) -> Snapshot:
+    """What it remembers of a task's fires."""
+    return Snapshot(_ms(task, "last_run_at", zone), int(task.get("total_run_count") or 0))
 
 
 def when_of(task: Row, schedules: Mapping[str, Mapping[Any, Row]], zone: tzinfo, last: int | None) -> When:
