@@ -14,7 +14,9 @@ from backbeat.admin.models import Job
 from backbeat.admin.publishing import to_spec
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.when import Cron, Every, Once, RRule, Solar, When
-from tests.admin.pages import form_of, from_code
+from backbeat.runtime.sweeper import Sweeper
+from backbeat.store.store import open_store
+from tests.admin.pages import form_of, from_code, recorded
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis")]
 
@@ -34,6 +36,18 @@ def test_a_schedule_comes_back_from_the_database_as_it_went_in(when: When) -> No
     definitions.save(JobSpec("job", "job", (Schedule(when),)))
 
     assert to_spec(Job.objects.get()).schedules == (Schedule(when),)
+
+
+def test_after_a_loss_of_redis_the_runs_are_counted_on_from_history() -> None:
+    definitions.save(JobSpec("pay", "pay", (Schedule(Every("1h"), max_runs=2),)))
+    store = open_store()
+    recorded("pay", 2)
+
+    store.slots.client.flushall()
+    Sweeper(store, definitions.DatabaseDefinitions()).step()
+
+    assert dict(store.index.ids()) != {}
+    assert store.index.next_times(["pay"]) == {"pay": None}
 
 
 @pytest.mark.parametrize("when", KINDS, ids=str)

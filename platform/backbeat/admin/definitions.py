@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Case, F, OuterRef, Subquery, Value, When
+from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Concat
 
 from backbeat.admin import calendars
@@ -142,6 +142,11 @@ class DatabaseDefinitions:
             if moments:
                 newest[schedule_id] = max(moments)
         return newest
+
+    def runs_had(self, names: Sequence[str]) -> dict[str, int]:
+        """How many runs history knows of the schedules of these jobs, per schedule id."""
+        runs = Run.objects.filter(job__in=names, nominal__isnull=False).exclude(schedule="").order_by()
+        return dict(runs.values_list("schedule").annotate(Count("pk")))
 
 
 def _newest_occurrences() -> Iterator[tuple[str, datetime | None, datetime | None]]:

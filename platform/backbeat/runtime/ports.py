@@ -39,3 +39,6 @@ class Definitions(Protocol):
 
     def last_fires(self) -> Mapping[str, int]:
         """The newest nominal time (epoch ms) known to history, per schedule id."""
+
+    def runs_had(self, names: Sequence[str]) -> Mapping[str, int]:
+        """How many runs history knows of the schedules of these jobs, per schedule id."""

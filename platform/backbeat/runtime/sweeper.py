@@ -70,5 +70,6 @@ class Sweeper:
         # An entry that is gone goes on where history ends. One that is there was edited, and is due from now.
         known = set(there)
         since = {one: moment for one, moment in self._definitions.last_fires().items() if one not in known}
-        self.store.index.put_many(specs, since)
+        limited = [spec.name for spec in specs if any(schedule.max_runs for schedule in spec.schedules)]
+        self.store.index.put_many(specs, since, self._definitions.runs_had(limited) if limited else None)
         log.info("index mended: %d jobs written", len(specs))

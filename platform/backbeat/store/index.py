@@ -80,20 +80,25 @@ class ScheduleIndex:
         """Write a job's schedules; see `put_many`."""
         self.put_many([spec], since)
 
-    def put_many(self, specs: Iterable[JobSpec], since: Mapping[str, int] | None = None) -> int:
+    def put_many(
+        self, specs: Iterable[JobSpec], since: Mapping[str, int] | None = None, had: Mapping[str, int] | None = None
+    ) -> int:
         """Write the schedules of many jobs; disabled ones are taken out. Returns how many entries were written.
 
         An entry whose timing did not change keeps its place. A new one is first due after `since[schedule id]`
-        (epoch ms: the last occurrence known to history), or after now.
+        (epoch ms: the last occurrence known to history), or after now. `had` says how many runs a schedule has had, where
+        that count may be lost.
         """
         now, written = self.slots.now_ms(), 0
-        calls = (call for spec in specs for call in self._calls(spec, now, since or {}))
+        calls = (call for spec in specs for call in self._calls(spec, now, since or {}, had or {}))
         while chunk := list(islice(calls, PUT_BATCH)):
             run_many(self.slots.client, chunk)
             written += len(chunk)
         return written
 
-    def _calls(self, spec: JobSpec, now: int, since: Mapping[str, int]) -> Iterator[tuple[Any, list[str], list[Any]]]:
+    def _calls(
+        self, spec: JobSpec, now: int, since: Mapping[str, int], had: Mapping[str, int]
+    ) -> Iterator[tuple[Any, list[str], list[Any]]]:
         template = Template.of(spec)
         keys = self.slots.of(spec.name)
         live = entries_of(spec)
@@ -101,10 +106,12 @@ class ScheduleIndex:
         yield script("define"), [keys.jobs, keys.templates], [spec.name, template.id, template.text]
         for entry in live:
             first = self._timing(entry).next(since.get(entry.id, now))
+            limit = entry.timing.limit
+            runs = "" if limit is None else had.get(entry.id, "")
             yield (
                 script("put"),
                 [keys.due, keys.entries, keys.parked, keys.spent],
-                [entry.id, entry.timing.text, entry.text, entry.score(first), entry.timing.limit or ""],
+                [entry.id, entry.timing.text, entry.text, entry.score(first), limit or "", runs],
             )
 
     def _timing(self, entry: Entry) -> Timing:
@@ -157,13 +164,15 @@ class ScheduleIndex:
         ids, keys = list(schedule_ids), self.slots.of(job)
         self.remove(ids)
         self.slots.client.hdel(keys.jobs, job)
-        self.recount(ids)
+        if ids:
+            self.slots.client.hdel(keys.spent, *ids)
 
     def recount(self, schedule_ids: Iterable[str]) -> None:
         """Count the runs of schedules that are limited in number from nought again; one that had ended begins when next put."""
         for schedule_id in schedule_ids:
             keys = self.slots.of(schedule_id)
-            self.slots.client.hdel(keys.spent, schedule_id)
+            # Nought and not nothing: what is not there is taken from history when the index is mended.
+            self.slots.client.hset(keys.spent, schedule_id, "0")
             if self.slots.client.zscore(keys.due, schedule_id) == float(NEVER):
                 self.slots.client.zrem(keys.due, schedule_id)
 

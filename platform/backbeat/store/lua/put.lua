@@ -1,8 +1,10 @@
--- KEYS: due, entries, parked, spent | ARGV: id, timing, record, score, limit | returns: {now, kept}
+-- KEYS: due, entries, parked, spent | ARGV: id, timing, record, score, limit, had | returns: {now, kept}
 -- Write one schedule into the index. An entry whose timing is unchanged keeps its place: it may be due this very moment.
 -- limit: how many runs it may have in all, '' for any number; one that has had them stays known and is never due.
+-- had: how many it had by what history knows, for a count that was lost.
 -- include: common
 local kept = 0
+if ARGV[6] ~= '' then redis.call('HSETNX', KEYS[4], ARGV[1], ARGV[6]) end
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 if ARGV[5] ~= '' and tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[5]) then
   redis.call('ZADD', KEYS[1], 'inf', ARGV[1])
