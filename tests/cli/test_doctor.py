@@ -46,7 +46,7 @@ def test_all_is_well_while_everything_runs(deployment: Deployment) -> None:
 
     checks = eventually(healthy, within=40, every=0.5, message=deployment.story)
     assert "worker@test" in checks["workers"]["detail"]
-    assert checks["jobs"]["detail"].startswith("5 loaded from")
+    assert checks["jobs"]["detail"].endswith("loaded from probe_jobs")
 
 
 def test_stopped_processes_are_missed(deployment: Deployment) -> None:
@@ -54,6 +54,7 @@ def test_stopped_processes_are_missed(deployment: Deployment) -> None:
 
     assert code == 1
     assert checks["schedulers"]["cure"].startswith("Start one: celery")
+    assert checks["keepers"]["cure"] == "Start one: backbeat keeper"
     assert checks["workers"]["cure"] == "Start one: backbeat worker --pool default"
 
 

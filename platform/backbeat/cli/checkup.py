@@ -9,11 +9,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backbeat.conf import Settings, settings
 from backbeat.errors import ConfigurationError, StoreUnavailable
 from backbeat.store import health
+
+if TYPE_CHECKING:
+    from backbeat.runtime.status import Status
 
 OK, PROBLEM, UNREACHABLE = "ok", "problem", "unreachable"
 _SKEW_MS = 2_000
@@ -83,18 +86,18 @@ def _version(name: str) -> str | None:
 
 
 def _redis(conf: Settings) -> Iterator[Check]:
+    from backbeat.runtime.status import status
     from backbeat.store.store import open_store
 
-    slots = open_store(conf).slots
+    store = open_store(conf)
+    client = store.slots.client
     try:
-        for finding in health.examine(slots.client):
+        for finding in health.examine(client):
             yield Check(
                 f"redis {finding.name}", OK if finding.ok else PROBLEM, finding.detail, "" if finding.ok else finding.cure
             )
-        yield _clock(slots.client)
-        yield _schedulers(slots)
-        yield _lateness(slots)
-        yield _recorder(slots)
+        yield _clock(client)
+        yield from _processes(status(store))
     except StoreUnavailable as error:
         yield Check("redis", UNREACHABLE, str(error), "Start the deployment with `backbeat dev`, or correct REDIS_URL.")
 
@@ -107,37 +110,35 @@ def _clock(client: Any) -> Check:
     return Check("clock", PROBLEM, f"this machine is {skew / 1000:+.1f} s beside Redis' clock", cure)
 
 
-def _schedulers(slots: Any) -> Check:
-    from backbeat.store.leases import living
+def _processes(state: Status) -> Iterator[Check]:
+    yield _alive(state, "scheduler", "so nothing fires", "celery -A webadmin beat -S backbeat.Scheduler")
+    yield _alive(state, "keeper", "so nothing is recorded, repaired or retried", "backbeat keeper")
+    # A missing scheduler is told above, and that nobody leads a shard then is the same trouble twice.
+    troubles = [one for one in state.problems if one.code not in ("no-scheduler", "leaderless") or state.schedulers]
+    for trouble in troubles:
+        yield Check("firing", PROBLEM, trouble.sentence, trouble.cure)
+    if not troubles:
+        lag = f"; half of the last minute's fires within {state.lag.p50} ms" if state.lag.count else ""
+        yield Check("firing", OK, f"nothing is overdue{lag}")
+    if state.parked_count:
+        names = ", ".join(sorted(state.parked)[:5])
+        yield Check(
+            "entries", PROBLEM, f"{state.parked_count} could not be evaluated: {names}", "backbeat scheduler status says why."
+        )
+    yield _waiting("history", "events", state.backlog, state.backlog_ms, "the keeper's log says why the database refuses them")
 
-    alive = living(slots)
+
+def _alive(state: Status, kind: str, otherwise: str, command: str) -> Check:
+    alive = [one.name for one in state.processes if one.kind == kind and not one.silent(state.now)]
     if alive:
-        return Check("schedulers", OK, f"{len(alive)} alive: {', '.join(sorted(alive))}")
-    return Check(
-        "schedulers", PROBLEM, "none is alive, so nothing fires", "Start one: celery -A webadmin beat -S backbeat.Scheduler"
-    )
+        return Check(f"{kind}s", OK, f"{len(alive)} alive: {', '.join(alive)}")
+    return Check(f"{kind}s", PROBLEM, f"none is alive, {otherwise}", f"Start one: {command}")
 
 
-def _lateness(slots: Any) -> Check:
-    """The oldest occurrence that is due and not fired."""
-    now = slots.now_ms()
-    heads = [slots.client.zrange(keys.due, 0, 0, withscores=True) for keys in slots.all]
-    late = max([now - int(float(head[0][1])) for head in heads if head], default=0)
-    if late <= _LATE_MS:
-        return Check("firing", OK, "nothing waits to be fired")
-    cure = "Look at the logs of the schedulers; one that leads this shard must be alive and must reach Redis."
-    return Check("firing", PROBLEM, f"an occurrence has been due for {late / 1000:.0f} s and is not fired", cure)
-
-
-def _recorder(slots: Any) -> Check:
-    """The oldest event that is not in the database yet."""
-    now = slots.now_ms()
-    heads = [slots.client.xrange(keys.events, count=1) for keys in slots.all]
-    age = max([now - int(head[0][0].partition("-")[0]) for head in heads if head], default=0)
-    if age <= _LATE_MS:
-        return Check("history", OK, "every event is recorded")
-    cure = "Start a keeper (`backbeat keeper`); when one runs, its log says why the database refuses."
-    return Check("history", PROBLEM, f"events have waited for {age / 1000:.0f} s to be recorded", cure)
+def _waiting(name: str, what: str, count: int, age_ms: int, cure: str) -> Check:
+    if age_ms <= _LATE_MS:
+        return Check(name, OK, f"{count or 'no'} {what} wait")
+    return Check(name, PROBLEM, f"{count} {what} wait, the oldest for {age_ms / 1000:.0f} s", f"A keeper must run; {cure}.")
 
 
 def _where(error: Exception) -> str:
@@ -155,7 +156,11 @@ def _code(app: Any) -> Iterator[Check]:
         cure = f"Correct {failure.file}, line {failure.line}; the other modules are loaded."
         yield Check("jobs", PROBLEM, str(failure), cure)
     if not registry.failures:
-        yield Check("jobs", OK, f"{len(registry.jobs)} loaded from {', '.join(app.conf.imports or ()) or 'no package'}")
+        yield Check(
+            "jobs",
+            OK,
+            f"{len(registry.jobs)} loaded from {', '.join(sorted({*app.conf.imports, *app.conf.include})) or 'no module'}",
+        )
 
 
 def _database() -> Iterator[Check]:
