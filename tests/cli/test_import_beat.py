@@ -90,7 +90,7 @@ def test_what_will_be_different_is_said(sqlite: str) -> None:
     assert "Exchange 'logs' and routing_key 'log.x' are not kept" in output
     assert "backbeat worker --pool reports" in output
     assert "It was to run once and has run, so it is disabled." in output
-    assert "until the old beat is stopped, it fires these as well." in output
+    assert "Until the old beat is stopped, it fires these as well." in output
     assert "10 entries, 2 disabled: all can be taken. Dry run: nothing was imported." in output
 
 

@@ -24,7 +24,7 @@ from backbeat.core.zone import load
 from backbeat.errors import ConfigurationError, StoreUnavailable, nearest
 
 Read = Callable[[str], list[dict[str, Any]]]
-_BOTH_FIRE = "until the old beat is stopped, it fires these as well."
+_BOTH_FIRE = "Until the old beat is stopped, it fires these as well."
 LOOK_EVERY = 2.0
 WRITES_EVERY = 200.0
 """django-celery-beat writes down what it fired every three minutes (its sync_every)."""

@@ -10,6 +10,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from backbeat.core.describe import describe
+from backbeat.core.job import Schedule
 from backbeat.core.occurrence import upcoming
 from backbeat.core.taking import Refused, Taken
 from backbeat.core.when import Cron, RRule, When, iso
@@ -86,17 +87,20 @@ class Report:
     outcomes: dict[str, str] = field(default_factory=dict)
     reminders: list[str] = field(default_factory=list)
     """What is worth knowing of the import as a whole."""
-    _runs: dict[When, list[int]] = field(default_factory=dict)
+    _runs: dict[tuple[When, int | None, int | None], list[int]] = field(default_factory=dict)
 
     def refused(self) -> int:
         """How many entries can't be taken."""
         return sum(len(sheet.refused()) for sheet in self.sheets)
 
-    def next_runs(self, when: When) -> list[int]:
+    def next_runs(self, schedule: Schedule) -> list[int]:
         """The next three instants (epoch ms); a large source asks for the same ones over and over."""
-        if when not in self._runs:
-            self._runs[when] = upcoming(when, self.now_ms, RUNS)
-        return self._runs[when]
+        key = schedule.when, schedule.start, schedule.end
+        if key not in self._runs:
+            begin = self.now_ms if schedule.start is None else max(self.now_ms, schedule.start - 1)
+            moments = upcoming(schedule.when, begin, RUNS)
+            self._runs[key] = [moment for moment in moments if schedule.end is None or moment <= schedule.end]
+        return self._runs[key]
 
     def counts(self) -> dict[str, int]:
         """How many there are of each kind, and what becomes of them."""
@@ -177,7 +181,7 @@ def _next(taken: Taken, report: Report, zone: tzinfo) -> str:
     when = taken.schedule.when
     if not taken.spec.enabled:
         return "disabled"
-    runs, suffix = report.next_runs(when), ""
+    runs, suffix = report.next_runs(taken.schedule), ""
     if isinstance(when, (Cron, RRule)) and when.tz != report.tz:
         zone, suffix = load(when.tz), f" {when.tz}"
     return ", ".join(_moment(ms, zone) for ms in runs) + suffix if runs else "never again"
@@ -223,7 +227,7 @@ def _job_data(taken: Taken, report: Report) -> dict[str, Any]:
         "kwargs": dict(taken.schedule.kwargs),
         "jitter": taken.schedule.jitter,
         "means": describe(when),
-        "next": [iso(ms) for ms in report.next_runs(when)],
+        "next": [iso(ms) for ms in report.next_runs(taken.schedule)],
         "notes": list(taken.notes),
     } | ({} if taken.since is None else {"since": iso(taken.since)})
 

@@ -138,7 +138,8 @@ def _remarks(entry: OldEntry, how: Moving, spec: JobSpec) -> Iterator[str]:
     if options.headers:
         yield f"Headers are not kept ({', '.join(map(str, options.headers))}): hand the values over as arguments."
     if entry.once and spec.enabled and isinstance(when := spec.schedules[0].when, Once):
-        yield f"It runs once, at {iso(when.ms)}."
+        late = when.ms <= how.now
+        yield f"It runs once, {f'at once, since its moment {iso(when.ms)} has passed' if late else f'at {iso(when.ms)}'}."
     if entry.once and entry.count:
         yield "It was to run once and has run, so it is disabled."
     yield from notes(spec.schedules[0].when)
