@@ -19,7 +19,7 @@ from tests.support.processes import OwnProcess
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are counted by /proc")
 # A leader with a child in its own group and another one in a session of its own, as a job's program is.
-FAMILY = '$PYTHON -c \'import subprocess as s; s.Popen(["sleep", "600"]); s.run(["sleep", "601"], start_new_session=True)\''
+FAMILY = '"$PYTHON" -c \'import subprocess as s; s.Popen(["sleep", "600"]); s.run(["sleep", "601"], start_new_session=True)\''
 # A leader that needs a moment to stop in good order, and says so.
 POLITE = "sh -c 'trap \"echo bye-from-polite; exit 0\" TERM; echo ready; while :; do sleep 0.05; done'"
 
@@ -103,7 +103,7 @@ def _children(pid: int) -> list[int]:
 
 @linux
 def test_a_killed_process_comes_back_and_its_orphans_go(stacks: list[Stack], tmp_path: Path) -> None:
-    group_only = '$PYTHON -c \'import subprocess; subprocess.run(["sleep", "603"])\''
+    group_only = '"$PYTHON" -c \'import subprocess; subprocess.run(["sleep", "603"])\''
     stack = start(stacks, tmp_path, 2, family=group_only)
     before = set(stack.members())
 
