@@ -22,7 +22,8 @@ def parents(facts: Facts) -> Gate | None:
         cure = f"Correct what failed, then rerun from there: `backbeat dag rerun {node.dag_run}`."
         return shut("parents", str(node.state), sentence, cure if node.state == RunState.UPSTREAM_FAILED else "")
     if node.held and node.state == RunState.PENDING:
-        return shut("parents", "held", f"DAG run {node.dag_run} is held: nothing new of it starts.", "Let it go on.")
+        cure = f"Let it go on: `backbeat dag continue {node.dag_run}`."
+        return shut("parents", "held", f"DAG run {node.dag_run} is held: nothing new of it starts.", cure)
     if node.waits_for:
         return shut("parents", "parents", f"it waits for {_some(node.waits_for)} (rule {node.rule}).")
     if not node.active and facts.run is None and facts.record is None:
