@@ -34,7 +34,7 @@ def test_without_a_scheduler_the_status_is_one_and_without_redis_five(deployment
     nothing = asked(deployment, "status")
 
     assert nobody.returncode == 1
-    assert "nobody leads shards 0, 1, 2" in nobody.stdout
+    assert "nobody leads slots 0, 1, 2" in nobody.stdout
     assert nothing.returncode == 5
     assert "Redis does not answer" in nothing.stderr
 
@@ -71,7 +71,7 @@ def test_a_loop_that_stands_still_turns_the_probe_red_although_its_leases_are_re
     answer = eventually(lambda: _red(deployment), within=40, every=0.2, message=deployment.story)
     assert "has stood still for" in answer
     assert "pulse has been due for" in answer
-    assert {one["leader"] is None for one in told(deployment)["shards"]} == {False}
+    assert {one["leader"] is None for one in told(deployment)["slots"]} == {False}
 
     (deployment.folder / "stand-still").unlink()
     eventually(lambda: asked(deployment, "live", "--max-overdue", "2s").returncode == 0, within=20, every=0.2)

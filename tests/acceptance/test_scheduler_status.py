@@ -23,7 +23,7 @@ def test_the_status_tells_processes_shards_and_figures(running: Deployment) -> N
         assert data["healthy"], data["problems"]
         assert data["lag_ms"]["count"] >= 4
         assert (data["layout"], scheduler["shards"]) == ({"slots": 32, "shards": 16}, 16)
-        assert {one["leader"] for one in data["shards"]} == {scheduler["id"]}
+        assert {one["leader"] for one in data["slots"]} == {scheduler["id"]}
         assert worker["queues"] == sorted(f"default.p{number}" for number in range(10))
         assert (worker["pool"], worker["slots"]) == ("prefork", 2)
         assert set(keeper["duties"]) >= {"recorder", "reaper", "sweeper"}

@@ -12,7 +12,7 @@ import pytest
 from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.keys import occurrence_id
 from backbeat.core.when import Every
-from backbeat.store.shards import shards
+from backbeat.store.stands import stands
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.servers import RedisServer
@@ -59,17 +59,17 @@ def sent(probed: Deployment) -> Counter[str]:
 
 
 def leaders(probed: Deployment) -> set[str]:
-    return {one.leader for one in shards(probed.store.slots) if one.leader}
+    return {one.leader for one in stands(probed.store.slots) if one.leader}
 
 
 def unled(probed: Deployment) -> list[int]:
-    return [one.number for one in shards(probed.store.slots) if one.leader is None]
+    return [one.slot for one in stands(probed.store.slots) if one.leader is None]
 
 
 def settled(probed: Deployment, number: int) -> bool:
     """Whether each shard's slots have one leader, and both schedulers lead as many shards as that allows."""
     leading: dict[int, set[str | None]] = {}
-    for one in shards(probed.store.slots):
-        leading.setdefault(one.number % number, set()).add(one.leader)
+    for one in stands(probed.store.slots):
+        leading.setdefault(one.slot % number, set()).add(one.leader)
     counts = Counter(leader for owners in leading.values() for leader in owners)
     return all(len(owners) == 1 for owners in leading.values()) and None not in counts and max(counts.values()) <= -(-number // 2)

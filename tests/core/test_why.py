@@ -18,7 +18,7 @@ NOW = to_ms(from_ms(1_800_000_000_000))
 MINUTE = 60_000
 JOB = f.Job("reports.daily")
 DUE = f.Occurrence("reports.daily", NOW - MINUTE, NOW - MINUTE, place=NOW - MINUTE)
-LED = f.Shard(3, "beat-1", 2)
+LED = f.Slot(3, "beat-1", 2)
 QUEUE = f.Queue("reports.p5", workers=("w1@host",), waiting=0, slots=2)
 QUEUED = f.Run("reports.daily@x", RunState.QUEUED, "reports.p5", NOW - MINUTE, until=NOW + MINUTE)
 
@@ -45,27 +45,27 @@ NODE = f.Node("etl@x", "load", "pending", "all_success")
 CASES: dict[str, tuple[f.Facts, str]] = {
     "an unknown job": (facts(job=f.Job("reports.daly", defined=False), occurrence=DUE), "no-such-job"),
     "a moment of no schedule": (facts(occurrence=replace(DUE, real=False, after=NOW)), "not-an-occurrence"),
-    "a moment to come": (facts(occurrence=replace(DUE, effective=NOW + MINUTE), shard=LED), "not-due"),
-    "a disabled job": (facts(job=replace(JOB, enabled=False), occurrence=DUE, shard=LED), "disabled"),
-    "a job without code": (facts(job=replace(JOB, orphaned=True), occurrence=DUE, shard=LED), "orphaned"),
-    "a paused job": (facts(job=replace(JOB, pause=PAUSE), occurrence=DUE, shard=LED), "paused"),
-    "left out by a pause": (facts(occurrence=left_out(Reason.PAUSED, actor="ada", note="month end"), shard=LED), "paused"),
-    "left out by a calendar": (facts(occurrence=left_out(Reason.BLACKOUT), shard=LED), "blackout"),
+    "a moment to come": (facts(occurrence=replace(DUE, effective=NOW + MINUTE), slot=LED), "not-due"),
+    "a disabled job": (facts(job=replace(JOB, enabled=False), occurrence=DUE, slot=LED), "disabled"),
+    "a job without code": (facts(job=replace(JOB, orphaned=True), occurrence=DUE, slot=LED), "orphaned"),
+    "a paused job": (facts(job=replace(JOB, pause=PAUSE), occurrence=DUE, slot=LED), "paused"),
+    "left out by a pause": (facts(occurrence=left_out(Reason.PAUSED, actor="ada", note="month end"), slot=LED), "paused"),
+    "left out by a calendar": (facts(occurrence=left_out(Reason.BLACKOUT), slot=LED), "blackout"),
     "a day that its calendar closes": (
-        facts(occurrence=replace(DUE, calendar="holidays", closed="left out"), shard=LED),
+        facts(occurrence=replace(DUE, calendar="holidays", closed="left out"), slot=LED),
         "blackout",
     ),
-    "left out as misfired": (facts(occurrence=left_out(Reason.MISFIRE), shard=LED), "misfire"),
-    "left out as expired": (facts(occurrence=left_out(Reason.EXPIRED), shard=LED), "expired"),
-    "left out by the quota": (facts(occurrence=left_out(Reason.QUOTA), shard=LED), "quota"),
-    "left out by overlap": (facts(occurrence=left_out(Reason.OVERLAP), shard=LED), "overlap"),
-    "a parked entry": (facts(occurrence=replace(DUE, parked="no template", place=None), shard=LED), "parked"),
-    "an entry that is not there": (facts(occurrence=replace(DUE, place=None), shard=LED), "not-indexed"),
-    "no scheduler": (facts(occurrence=DUE, shard=f.Shard(3, None, 0)), "no-scheduler"),
-    "no leader": (facts(occurrence=DUE, shard=f.Shard(3, None, 2)), "leaderless"),
-    "a leader that does not fire": (facts(occurrence=DUE, shard=LED), "overdue"),
-    "dealt with, not recorded": (facts(occurrence=replace(DUE, place=NOW + 1), shard=replace(LED, backlog=7)), "not-recorded"),
-    "before the schedule began": (facts(occurrence=replace(DUE, place=NOW + 1), shard=LED), "before-definition"),
+    "left out as misfired": (facts(occurrence=left_out(Reason.MISFIRE), slot=LED), "misfire"),
+    "left out as expired": (facts(occurrence=left_out(Reason.EXPIRED), slot=LED), "expired"),
+    "left out by the quota": (facts(occurrence=left_out(Reason.QUOTA), slot=LED), "quota"),
+    "left out by overlap": (facts(occurrence=left_out(Reason.OVERLAP), slot=LED), "overlap"),
+    "a parked entry": (facts(occurrence=replace(DUE, parked="no template", place=None), slot=LED), "parked"),
+    "an entry that is not there": (facts(occurrence=replace(DUE, place=None), slot=LED), "not-indexed"),
+    "no scheduler": (facts(occurrence=DUE, slot=f.Slot(3, None, 0)), "no-scheduler"),
+    "no leader": (facts(occurrence=DUE, slot=f.Slot(3, None, 2)), "leaderless"),
+    "a leader that does not fire": (facts(occurrence=DUE, slot=LED), "overdue"),
+    "dealt with, not recorded": (facts(occurrence=replace(DUE, place=NOW + 1), slot=replace(LED, backlog=7)), "not-recorded"),
+    "before the schedule began": (facts(occurrence=replace(DUE, place=NOW + 1), slot=LED), "before-definition"),
     "a delayed run": (facts(run=run(RunState.PENDING)), "delayed"),
     "a run that waits to be retried": (facts(run=run(RunState.RETRYING, attempt=2)), "retry-waits"),
     "a run in line": (facts(run=run(RunState.PENDING, until=None, line=f.Line("a@y", "running", 2))), "overlap"),
@@ -134,7 +134,7 @@ def _any(kind: type, **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             after=MAYBE,
             omission=_any(f.Omission, first=MOMENT, last=MOMENT),
         ),
-        shard=_any(f.Shard, leader=st.none() | NAME, backlog=st.integers(0, 2)),
+        slot=_any(f.Slot, leader=st.none() | NAME, backlog=st.integers(0, 2)),
         run=_any(f.Run, id=NAME, created=MOMENT, started=MAYBE, until=MAYBE, queue=NAME),
         record=_any(f.Record, started=MAYBE, finished=MAYBE),
         node=_any(f.Node, state=st.sampled_from([str(state) for state in RunState])),
@@ -160,7 +160,7 @@ def test_the_gates_of_an_answer_stand_in_one_order() -> None:
 
 
 def test_a_running_run_is_held_back_by_nothing() -> None:
-    answer = why(facts(occurrence=DUE, shard=LED, run=run(RunState.RUNNING, attempt=2, worker="w1@host", started=NOW - 4_000)))
+    answer = why(facts(occurrence=DUE, slot=LED, run=run(RunState.RUNNING, attempt=2, worker="w1@host", started=NOW - 4_000)))
 
     assert answer.blocked_by is None
     assert answer.code == "running"
@@ -180,7 +180,7 @@ def test_a_run_that_is_over_but_not_recorded_says_so() -> None:
 
 def test_looking_ahead_the_pause_is_the_answer_and_not_the_hour() -> None:
     coming = replace(DUE, effective=NOW + MINUTE)
-    ahead = facts(job=replace(JOB, pause=PAUSE), occurrence=coming, shard=LED, ahead=True)
+    ahead = facts(job=replace(JOB, pause=PAUSE), occurrence=coming, slot=LED, ahead=True)
 
     answer = why(ahead)
 
@@ -197,7 +197,7 @@ def test_a_job_that_nobody_schedules_runs_when_asked() -> None:
 
 
 def test_a_finished_run_of_a_paused_job_is_not_blamed_on_the_pause() -> None:
-    answer = why(facts(job=replace(JOB, pause=PAUSE), occurrence=DUE, shard=LED, record=record(RunState.FAILED)))
+    answer = why(facts(job=replace(JOB, pause=PAUSE), occurrence=DUE, slot=LED, record=record(RunState.FAILED)))
 
     assert answer.code == "failed"
     assert answer.remedy == "Run it again: `backbeat run retry reports.daily@x`."

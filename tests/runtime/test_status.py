@@ -69,7 +69,7 @@ def test_a_led_deployment_is_healthy(store: Store) -> None:
     found = status(store)
 
     assert found.healthy
-    assert {one.leader for one in found.shards} == {"beat:1"}
+    assert {one.leader for one in found.slots} == {"beat:1"}
     assert [one.kind for one in found.processes] == ["scheduler"]
 
 
@@ -114,7 +114,7 @@ def test_the_data_is_json(store: Store) -> None:
     data = json.loads(json.dumps(as_data(status(store))))
 
     assert data["healthy"] is True
-    assert len(data["shards"]) == 4
+    assert len(data["slots"]) == 4
     assert data["processes"][0]["shards"] == 4
 
 
@@ -128,7 +128,7 @@ def test_metrics_are_what_prometheus_reads(store: Store) -> None:
     assert families["backbeat_scheduler_fired"].samples[0].labels == {"process": "beat:1"}
     buckets = {s.labels["le"]: s.value for s in families["backbeat_fire_lag_seconds"].samples if s.name.endswith("_bucket")}
     assert (buckets["0.25"], buckets["0.5"], buckets["+Inf"]) == (0, 1, 1)
-    assert len(families["backbeat_shard_led"].samples) == 4
+    assert len(families["backbeat_slot_led"].samples) == 4
 
 
 def test_the_probe_is_green_while_nothing_is_due(store: Store) -> None:

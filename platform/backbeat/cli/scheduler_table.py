@@ -9,7 +9,7 @@ import click
 from backbeat.cli.listing import columns
 from backbeat.core.duration import words
 from backbeat.runtime.status import Status
-from backbeat.store.shards import Shard
+from backbeat.store.stands import Stand
 from backbeat.store.vitals import Process
 
 
@@ -22,10 +22,10 @@ def show(state: Status) -> None:
     click.echo("\nprocesses")
     columns(("KIND", "NAME", "UP", "MOVED", "DOES"), (_process(one, state.now) for one in state.processes))
     names = {one.id: one.name for one in state.processes}
-    shards = state.layout or len(state.shards)
-    click.echo(f"\n{len(state.shards)} slots in {shards} shards: slot s belongs to shard s mod {shards}")
+    shards = state.layout or len(state.slots)
+    click.echo(f"\n{len(state.slots)} slots in {shards} shards: slot s belongs to shard s mod {shards}")
     head = ("SLOT", "LEADER", "LEASE", "FENCE", "ENTRIES", "OVERDUE", "OLDEST", "PARKED", "RUNS", "EVENTS", "OUTBOX")
-    columns(head, (_shard(one, names) for one in state.shards))
+    columns(head, (_slot(one, names) for one in state.slots))
     click.echo("")
     columns((), _figures(state))
     if state.parked:
@@ -60,18 +60,18 @@ def _pools(queues: list[str]) -> list[str]:
     return list(found)
 
 
-def _shard(one: Shard, names: dict[str, str]) -> tuple[str, ...]:
+def _slot(one: Stand, names: dict[str, str]) -> tuple[str, ...]:
     leader = names.get(one.leader, one.leader) if one.leader else "-"
     left = f"{(one.lease_until - one.now) / 1000:.1f}s" if one.leader else "-"
     oldest = _ago(one.late_ms) if one.head else "-"
     counts = (one.parked, one.unfinished, one.events, one.letters)
-    return str(one.number), leader, left, str(one.fence), str(one.entries), str(one.overdue), oldest, *map(str, counts)
+    return str(one.slot), leader, left, str(one.fence), str(one.entries), str(one.overdue), oldest, *map(str, counts)
 
 
 def _figures(state: Status) -> Iterator[tuple[str, str]]:
     lag, counts, oldest = state.lag, state.counts, state.oldest
-    entries = sum(one.entries for one in state.shards)
-    yield "entries", f"{entries}, of which {sum(one.scheduled for one in state.shards)} are due some day"
+    entries = sum(one.entries for one in state.slots)
+    yield "entries", f"{entries}, of which {sum(one.scheduled for one in state.slots)} are due some day"
     yield "oldest overdue", f"{oldest.head.schedule}, for {_ago(oldest.late_ms)}" if oldest and oldest.head else "nothing is due"
     late = f"p50 {lag.p50} ms, p99 {lag.p99} ms, at most {lag.max} ms" if lag.count else "-"
     yield "lag (last minute)", f"{late} ({lag.count} fires)"

@@ -109,8 +109,8 @@ def calendar(facts: Facts) -> Gate | None:
 
 def fired(facts: Facts) -> Gate | None:
     """Whether a scheduler has looked at it."""
-    moment, shard = facts.occurrence, facts.shard
-    if moment is None or shard is None or not moment.real:
+    moment, slot = facts.occurrence, facts.slot
+    if moment is None or slot is None or not moment.real:
         return None
     if _run_exists(facts) or moment.omission is not None:
         return opened("fired", "a scheduler has looked at it.")
@@ -123,22 +123,22 @@ def fired(facts: Facts) -> Gate | None:
         cure = "A keeper puts it in within half a minute; `backbeat doctor` says whether one is alive."
         return shut("fired", "not-indexed", f"schedule {moment.schedule} is not in the scheduler's index.", cure)
     if moment.effective > facts.now:
-        return _leader(facts) if shard.leader is None else opened("fired", f"shard {shard.number} has a leader, {shard.leader}.")
+        return _leader(facts) if slot.leader is None else opened("fired", f"slot {slot.number} has a leader, {slot.leader}.")
     if moment.place > moment.effective:
-        return _gone(facts, shard.backlog)
+        return _gone(facts, slot.backlog)
     return _leader(facts)
 
 
 def _leader(facts: Facts) -> Gate:
-    shard = facts.shard
-    assert shard is not None  # noqa: S101 - the caller has looked
-    if shard.leader is not None:
-        sentence = f"it is due, but {shard.leader}, which leads shard {shard.number}, has not fired it yet."
+    slot = facts.slot
+    assert slot is not None  # noqa: S101 - the caller has looked
+    if slot.leader is not None:
+        sentence = f"it is due, but {slot.leader}, which leads slot {slot.number}, has not fired it yet."
         return shut("fired", "overdue", sentence, "See `backbeat scheduler status`; an entry is normally fired within a second.")
     cure = "Start a scheduler: celery -A webadmin beat -S backbeat.Scheduler"
-    if not shard.schedulers:
+    if not slot.schedulers:
         return shut("fired", "no-scheduler", "no scheduler is alive, so nothing fires.", cure)
-    return shut("fired", "leaderless", f"nobody leads shard {shard.number} at this moment.", "It is taken over within seconds.")
+    return shut("fired", "leaderless", f"nobody leads slot {slot.number} at this moment.", "It is taken over within seconds.")
 
 
 def _gone(facts: Facts, backlog: int) -> Gate:

@@ -68,8 +68,8 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """The shard that an occurrence belongs to."""
+class Slot:
+    """The slot that an occurrence belongs to."""
 
     number: int
     leader: str | None
@@ -168,7 +168,7 @@ class Facts:
     subject: str
     job: Job | None = None
     occurrence: Occurrence | None = None
-    shard: Shard | None = None
+    slot: Slot | None = None
     run: Run | None = None
     record: Record | None = None
     node: Node | None = None

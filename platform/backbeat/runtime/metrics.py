@@ -42,7 +42,7 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Called by prometheus_client."""
         yield from _overall(self._state)
-        yield from _of_shards(self._state)
+        yield from _of_slots(self._state)
         yield from _of_processes(self._state)
         yield from _of_schedulers(self._state.schedulers)
         yield from _of_workers(of_kind(self._state.processes, "worker"))
@@ -54,18 +54,18 @@ def _overall(state: Status) -> Iterator[Metric]:
     yield _gauge("healthy", "1 when everything that is due is fired.", int(state.healthy))
     yield _gauge("oldest_overdue_seconds", "How long the oldest due entry has waited.", (oldest.late_ms if oldest else 0) / 1000)
     yield _gauge("parked_entries", "Entries that wait for somebody to mend them.", state.parked_count)
-    yield _gauge("unfinished_runs", "Runs queued, running or waiting.", sum(one.unfinished for one in state.shards))
+    yield _gauge("unfinished_runs", "Runs queued, running or waiting.", sum(one.unfinished for one in state.slots))
     yield _gauge("event_backlog", "Events that history does not have yet.", state.backlog)
     yield _gauge("event_backlog_seconds", "How long the oldest of them has waited.", state.backlog_ms / 1000)
     yield _gauge("outbox_messages", "Messages that wait for the broker.", state.outbox)
 
 
-def _of_shards(state: Status) -> Iterator[Metric]:
-    led = GaugeMetricFamily("backbeat_shard_led", "1 when a scheduler leads the shard.", labels=["shard"])
-    entries = GaugeMetricFamily("backbeat_shard_entries", "Schedules in the shard.", labels=["shard"])
-    overdue = GaugeMetricFamily("backbeat_shard_overdue_seconds", "How long its oldest due entry has waited.", labels=["shard"])
-    for one in state.shards:
-        label = [str(one.number)]
+def _of_slots(state: Status) -> Iterator[Metric]:
+    led = GaugeMetricFamily("backbeat_slot_led", "1 when a scheduler leads the slot.", labels=["slot"])
+    entries = GaugeMetricFamily("backbeat_slot_entries", "Schedules in the slot.", labels=["slot"])
+    overdue = GaugeMetricFamily("backbeat_slot_overdue_seconds", "How long its oldest due entry has waited.", labels=["slot"])
+    for one in state.slots:
+        label = [str(one.slot)]
         led.add_metric(label, int(one.leader is not None))
         entries.add_metric(label, one.entries)
         overdue.add_metric(label, one.late_ms / 1000)

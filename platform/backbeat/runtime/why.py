@@ -63,10 +63,10 @@ class Asking:
         return judged(self._facts(name, job=job, occurrence=moment, queue=self._queue(None, spec, ""), ahead=True))
 
     def _facts(self, subject: str, occurrence: facts.Occurrence | None, **found: Any) -> facts.Facts:
-        shard = why_run.shard_of(self.store, occurrence.schedule, self.alive, self.now) if occurrence is not None else None
+        slot = why_run.slot_of(self.store, occurrence.schedule, self.alive, self.now) if occurrence is not None else None
         keepers = sum(not one.silent(self.now) for one in of_kind(self.alive, "keeper"))
         notes = tuple(dict.fromkeys(self.notes))
-        return facts.Facts(self.now, subject, occurrence=occurrence, shard=shard, keepers=keepers, notes=notes, **found)
+        return facts.Facts(self.now, subject, occurrence=occurrence, slot=slot, keepers=keepers, notes=notes, **found)
 
     def _queue(self, run: facts.Run | None, spec: JobSpec | None, identity: str) -> facts.Queue | None:
         if run is not None:

@@ -10,7 +10,7 @@ from backbeat.core.state import RunState
 from backbeat.errors import UnknownRun
 from backbeat.runtime.dag_mend import graph_of
 from backbeat.runtime.status import of_kind
-from backbeat.store.shards import shards
+from backbeat.store.stands import stands
 from backbeat.store.store import Store
 from backbeat.store.vitals import Process
 
@@ -55,13 +55,13 @@ def ended(store: Store, run_id: str) -> facts.Record | None:
     return facts.Record(RunState(str(state))) if state else None
 
 
-def shard_of(store: Store, schedule_id: str, alive: Iterable[Process], now: int) -> facts.Shard:
-    """The shard of a schedule, with its leader by a name that people know."""
+def slot_of(store: Store, schedule_id: str, alive: Iterable[Process], now: int) -> facts.Slot:
+    """The slot of a schedule, with its leader by a name that people know."""
     alive = of_kind(alive, "scheduler")
-    one = shards(store.slots)[store.slots.of(schedule_id).slot]
+    one = stands(store.slots)[store.slots.of(schedule_id).slot]
     names = {process.id: process.name for process in alive}
     leader = names.get(one.leader, one.leader) if one.leader else None
-    return facts.Shard(one.number, leader, sum(not process.silent(now) for process in alive), one.events)
+    return facts.Slot(one.slot, leader, sum(not process.silent(now) for process in alive), one.events)
 
 
 def node_of(store: Store, run_id: str) -> facts.Node | None:

@@ -1,5 +1,5 @@
 -- KEYS: lease, due, parked, timers, events, outbox | ARGV: none | returns: {now, holder, fence, until, entries, scheduled, overdue, oldest id, oldest score, parked, waiting, events, oldest event, letters}
--- How one shard stands, for people and probes: nothing here costs more than a step down a sorted set.
+-- How one slot stands, for people and probes: nothing here costs more than a step down a sorted set.
 -- include: common
 local now = now_ms()
 local lease = redis.call('HMGET', KEYS[1], 'h', 'f', 'u')

@@ -1,32 +1,32 @@
-"""How a shard stands, read in one script."""
+"""How a slot stands, read in one script."""
 
 from __future__ import annotations
 
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.when import Every, Once, from_ms
 from backbeat.store.leases import Leases
-from backbeat.store.shards import Shard, shards
+from backbeat.store.stands import Stand, stands
 from backbeat.store.store import Store
 from tests.support.eventually import eventually
 
 
-def of(store: Store, job: str) -> Shard:
-    return shards(store.slots)[store.slots.of(job).slot]
+def of(store: Store, job: str) -> Stand:
+    return stands(store.slots)[store.slots.of(job).slot]
 
 
-def test_an_empty_shard_is_led_by_nobody_and_late_for_nothing(store: Store) -> None:
-    (first, *_) = shards(store.slots)
+def test_an_empty_slot_is_led_by_nobody_and_late_for_nothing(store: Store) -> None:
+    (first, *_) = stands(store.slots)
 
     assert (first.leader, first.head, first.late_ms, first.entries) == (None, None, 0, 0)
 
 
 def test_a_lease_that_has_ended_leads_nothing(store: Store) -> None:
     Leases(store.slots, "beat", 0.1).take([0])
-    assert shards(store.slots)[0].leader == "beat"
+    assert stands(store.slots)[0].leader == "beat"
 
-    eventually(lambda: shards(store.slots)[0].leader is None, within=2)
+    eventually(lambda: stands(store.slots)[0].leader is None, within=2)
 
-    assert shards(store.slots)[0].fence == 1
+    assert stands(store.slots)[0].fence == 1
 
 
 def test_the_oldest_due_entry_is_named_with_its_age(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""How the shards stand: who leads them, what is overdue in them, what waits to leave them. Read-only."""
+"""How each slot stands: who leads it, what is overdue in it, what waits to leave it. Read-only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """One shard at one moment. Times are epoch ms by the server's clock."""
+class Stand:
+    """One slot at one moment. Times are epoch ms by the server's clock."""
 
-    number: int
+    slot: int
     now: int
     leader: str | None
     """Holder of the lease, None when it has ended."""
@@ -48,18 +48,18 @@ class Shard:
         return self.now - self.head.due if self.head else 0
 
 
-def shards(slots: Slots) -> list[Shard]:
-    """All of them, in one round trip."""
+def stands(slots: Slots) -> list[Stand]:
+    """All slots, in one round trip."""
     calls: list[Call] = [
-        (script("shard"), [keys.lease, keys.due, keys.parked, keys.timers, keys.events, keys.outbox], []) for keys in slots.all
+        (script("stand"), [keys.lease, keys.due, keys.parked, keys.timers, keys.events, keys.outbox], []) for keys in slots.all
     ]
-    return [_shard(keys.slot, reply) for keys, reply in zip(slots.all, run_many(slots.client, calls), strict=True)]
+    return [_stand(keys.slot, reply) for keys, reply in zip(slots.all, run_many(slots.client, calls), strict=True)]
 
 
-def _shard(number: int, reply: list[str]) -> Shard:
+def _stand(slot: int, reply: list[str]) -> Stand:
     now, holder, fence, until, entries, scheduled, overdue, oldest, score, parked, unfinished, events, event, letters = reply
-    return Shard(
-        number=number,
+    return Stand(
+        slot=slot,
         now=int(now),
         leader=str(holder) if int(until) > int(now) else None,
         fence=int(fence),
