@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support.deployment import ROOT, Deployment
 from tests.support.eventually import eventually
 from tests.support.old_beat import OldBeat, counted, lines, seconds_of, write_project
 from tests.support.processes import OwnProcess
-from tests.support.servers import RedisServer
+from tests.support.servers import RabbitServer, RedisServer
 
 SEEN_WITHIN = 3.0
 """Seconds for an edit to take effect: a look a second, and some time for two busy cores."""
@@ -96,6 +97,24 @@ def test_beat_schedule_fires_and_what_left_it_stops_at_the_next_start(deployment
     eventually(lambda: fired(deployment, "a", started + 5), within=60, message=deployment.story)
     last_b, last_a = lines(deployment.effects_file, "b")[-1][1], lines(deployment.effects_file, "a")[-1][1]
     assert last_a - last_b >= 3, "b went on after it had left the configuration"
+
+
+@pytest.mark.rabbitmq
+def test_an_entry_fires_through_rabbitmq_into_the_queue_that_its_options_mean(
+    tmp_path: Path, redis_url: str, rabbitmq_server: RabbitServer
+) -> None:
+    made = Deployment(tmp_path, redis_url, rabbitmq_server.virtual_host(f"v{uuid4().hex}"), BACKBEAT_RUN_LEASE="3s")
+    write_project(tmp_path)
+    old = OldBeat(redis_url)
+    # The priority turns reports.p3 into reports.p8, which is all that this worker looks at.
+    options = {"queue": "reports.p3", "priority": 8, "headers": {"tenant": "blue"}}
+    old.save("n", 1, "old.headers", kwargs={"key": "tenant"}, options=options)
+    try:
+        for start in (made.beat, made.keeper, lambda: made.worker("worker", "-Q", "reports.p8")):
+            start()
+        eventually(lambda: len(fired(made, "tenant=blue", 4)) >= 4, within=60, message=made.story)
+    finally:
+        made.stop()
 
 
 PLAIN = """
