@@ -59,6 +59,30 @@ def slow() -> None:
     effect("begin")
     time.sleep(60)
 
+@job("probe.loop")
+def loop(seconds: float = 60.0) -> str:
+    effect("begin")
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            time.sleep(0.02)
+    finally:
+        effect("cleanup")
+    effect("end")
+    return "done"
+
+@job("probe.stubborn")
+def stubborn(seconds: float) -> str:
+    effect("begin")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.02)
+        except BaseException:
+            pass
+    effect("end")
+    return "too late"
+
 @job("probe.says")
 def says(text: str) -> None:
     current_run().log.info("it says %s", text)
@@ -204,11 +228,11 @@ class Deployment:
         for process in self.processes.values():
             process.stop(within=10)
 
-    def define(self, spec: JobSpec) -> None:
-        """Save a definition, as the admin and the importers do."""
+    def define(self, *specs: JobSpec) -> None:
+        """Save definitions, as the admin and the importers do."""
         script = "import base64, pickle, sys, django; django.setup(); from backbeat.admin.definitions import save; "
-        script += "save(pickle.loads(base64.b64decode(sys.argv[1])))"
-        self.command(sys.executable, "-c", script, base64.b64encode(pickle.dumps(spec)).decode())
+        script += "[save(spec) for spec in pickle.loads(base64.b64decode(sys.argv[1]))]"
+        self.command(sys.executable, "-c", script, base64.b64encode(pickle.dumps(specs)).decode())
 
     def submit(self, job: str, key: str, **kwargs: Any) -> str:
         """Submit a run under a key, by the same code that a web process would use."""
@@ -223,6 +247,15 @@ class Deployment:
         """How often each run had this effect."""
         lines = self.effects_file.read_text().splitlines() if self.effects_file.exists() else []
         return Counter(line.split()[1] for line in lines if line.startswith(f"{word} "))
+
+    def attempts(self, run_id: str) -> list[tuple[int, str, str]]:
+        """What history knows of a run's attempts: number, state, error."""
+        sql = f"select number, state, error_type from backbeat_attempt where run_id = '{run_id}' order by number"
+        return self.rows(sql)  # type: ignore[return-value] # as the columns are
+
+    def state(self, run_id: str) -> str:
+        """The state of a run in history; empty when it is not recorded yet."""
+        return next((state for (state,) in self.rows(f"select state from backbeat_run where run_id = '{run_id}'")), "")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the deployment's database."""

@@ -73,6 +73,10 @@ class OwnProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, and wait for nothing."""
+        os.kill(self.pid, number)
+
     def pause(self) -> None:
         """Freeze it, as a long garbage collection, a suspended laptop or a stuck disk would."""
         os.kill(self.pid, signal.SIGSTOP)
@@ -80,6 +84,14 @@ class OwnProcess:
     def resume(self) -> None:
         """Let it go on."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def pause_group(self) -> None:
+        """Freeze it with everything that it started, as a suspended machine would."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def resume_group(self) -> None:
+        """Let all of them go on."""
+        os.killpg(self.pid, signal.SIGCONT)
 
     def logs(self, last: int = 4000) -> str:
         """The end of the log."""

@@ -19,7 +19,7 @@ from backbeat.errors import NewerMessage
 from backbeat.runtime.claims import claimed, foreign_fields, put_off
 from backbeat.runtime.context import CurrentRun, running
 from backbeat.runtime.dag_node import DagNode
-from backbeat.runtime.hands import Hand, Why, at_work
+from backbeat.runtime.hands import Hand, Why, at_work, closing
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
 from backbeat.runtime.logs import captured
@@ -118,6 +118,8 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
     Raises Ignore for a message that is a duplicate or whose attempt was taken over, Retry for one that will be tried
     again, and the job's own error for one that failed for good, so that Celery, its canvas and Flower see the same.
     """
+    if closing.is_set():
+        raise Reject("the worker shuts down", requeue=True)
     attempt = _begin(task, args, kwargs)
     with captured(settings().log_limit) as kept, running(attempt.context(args, kwargs)) as run:
         run.log.addHandler(kept)

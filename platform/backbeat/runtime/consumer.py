@@ -38,6 +38,14 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         else:
             message.ack_log_error(log, self.connection_errors)
 
+    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
+        """For events and answers to remote control, which need no confirms: waiting for them stalls gevent workers for ever.
+
+        Messages of runs have connections of their own.
+        """
+        options = {"confirm_publish": False} if self.app.conf.broker_transport_options.get("confirm_publish") else {}
+        return self.ensure_connected(self.app.connection(url, heartbeat=heartbeat, transport_options=options))
+
     def shutdown(self) -> None:
         """Called last of all."""
         super().shutdown()

@@ -80,6 +80,8 @@ class Hand:
 
 
 _hands: set[Hand] = set()
+closing = threading.Event()
+"""Set when this worker shuts down: it begins nothing new."""
 stirred = threading.Event()
 """Set when there is a new deadline to watch."""
 

@@ -12,13 +12,13 @@ from celery import bootsteps, signals
 
 from backbeat.conf import settings
 from backbeat.runtime import settling
-from backbeat.runtime.hands import Why, hands, stirred
+from backbeat.runtime.hands import Why, closing, hands, stirred
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.place import listen
 from backbeat.runtime.pulse import Pulse
 from backbeat.runtime.request import JobRequest, requests
-from backbeat.runtime.watch import Watch
+from backbeat.runtime.watch import STEP, STOP_GRACE, Watch
 from backbeat.runtime.worker_signs import connected, figures, idle, pool_of
 from backbeat.store.ledger import Ledger
 from backbeat.store.store import open_store
@@ -108,6 +108,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
             idle=lambda: idle(worker),
         )
         self._ending.clear()
+        closing.clear()
         signals.worker_shutting_down.connect(self._closing, sender=str(worker.hostname))
         self._thread = threading.Thread(target=self._run, args=(conf.heartbeat,), name="backbeat-heartbeat", daemon=True)
         self._thread.start()
@@ -116,6 +117,13 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
         """Called by Celery when a shutdown begins, unless the only thread is busy with a run."""
         if self._thread is not None:
             self._watch.close(0)
+
+    def terminate(self, worker: Any) -> None:
+        """Called by Celery at a cold shutdown. Under gevent its own soft one fails, since a signal may not wait there."""
+        self.close(worker)
+        until = time.monotonic() + float(worker.app.conf.worker_soft_shutdown_timeout) + STOP_GRACE + 1
+        while requests() and time.monotonic() < until:
+            time.sleep(STEP)
 
     def end(self) -> None:
         """The pool has stopped: nothing is left to renew."""

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any, ClassVar
 
+from billiard.common import TERM_SIGNAME
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Retry
 from celery.worker import state as worker_state
@@ -20,6 +21,8 @@ from backbeat.store.store import open_store
 
 log = logging.getLogger("backbeat.worker")
 
+SOFT = signal.Signals[TERM_SIGNAME]
+"""What ends a pool process in good order: an exception in its job. SIGTERM, unless REMAP_SIGTERM says otherwise."""
 _DEATHS = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt)
 
 
@@ -58,7 +61,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         for hand in hands():
             if hand.attempt.run_id == self.id and not hand.ended:
                 hand.stop(why)
-        self._signal(pool, signal.SIGTERM)
+        self._signal(pool, SOFT)
 
     def kill(self, pool: Any) -> None:
         """The run does not end by itself: kill its process, where it has one of its own."""

@@ -11,7 +11,7 @@ from typing import Any
 from billiard.exceptions import TimeLimitExceeded
 
 from backbeat.runtime import settling
-from backbeat.runtime.hands import Hand, Why, hands, stirred
+from backbeat.runtime.hands import Hand, Why, closing, hands, stirred
 from backbeat.runtime.request import JobRequest, requests
 
 log = logging.getLogger("backbeat.worker")
@@ -36,6 +36,7 @@ class Watch:
         """The worker begins to shut down: what is not done within the grace is given back."""
         if self._closing_at is None:
             self._closing_at, self._exit_code = time.monotonic(), exit_code or 0
+            closing.set()
             stirred.set()
 
     def stop(self, run_id: str, why: Why) -> None:

@@ -67,7 +67,7 @@ def was_killed() -> bool:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Let the signal that ends a pool process wait: the work is done, and only needs to be written down."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGQUIT})
     try:
         yield
     finally:
