@@ -11,7 +11,7 @@ import redis
 
 from tests.support.eventually import eventually
 
-_CHANNEL = "__keyevent@0__:"
+_CHANNEL, _MARK = "__keyevent@0__:", "keyspace-mark:"
 _TYPES = {
     "hash": ("hset", "hincrby", "hincrbyfloat"),
     "list": ("lpush", "rpush", "linsert"),
@@ -36,6 +36,7 @@ class Keyspace:
 
     def __init__(self, client: redis.Redis) -> None:
         self.seen: dict[str, Seen] = {}
+        self._marks: set[str] = set()
         self._client = client
         self._pubsub = client.pubsub(ignore_subscribe_messages=True)
         self._stopping = threading.Event()
@@ -57,10 +58,9 @@ class Keyspace:
 
     def caught_up(self) -> None:
         """Wait until everything that has happened so far was heard of."""
-        mark = f"watch:{uuid4().hex}"
+        mark = f"{_MARK}{uuid4().hex}"
         # Notifications before the subscription took hold are lost, so the mark is set until it is heard.
-        eventually(lambda: self._client.set(mark, "1", px=60_000) and mark in self.seen, within=10)
-        del self.seen[mark]
+        eventually(lambda: self._client.set(mark, "1", px=60_000) and mark in self._marks, within=10)
 
     def _listen(self) -> None:
         while not self._stopping.is_set():
@@ -69,6 +69,9 @@ class Keyspace:
                 self._note(message["channel"].removeprefix(_CHANNEL), message["data"])
 
     def _note(self, event: str, key: str) -> None:
+        if key.startswith(_MARK):
+            self._marks.add(key)
+            return
         known = self.seen.setdefault(key, Seen())
         if event in _TYPE_OF:
             known.types.add(_TYPE_OF[event])
