@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from amqp.exceptions import AMQPError, NotFound
+from kombu.exceptions import OperationalError
 
 from backbeat.core.why_facts import Queue
 from backbeat.runtime.status import of_kind
@@ -39,9 +40,11 @@ def _asked(app: Any, queue: str) -> tuple[int | None, int | None, str]:
     """(consumers, messages, trouble), asked by name only: what does not exist shall not be made by a question."""
     try:
         with app.connection_for_read(connect_timeout=PATIENCE, heartbeat=0) as connection:
-            answer = connection.default_channel.queue_declare(queue, passive=True)
+            # Not by `default_channel`, which would try again and again.
+            connection.connect()
+            answer = connection.channel().queue_declare(queue, passive=True)
             return int(answer.consumer_count), int(answer.message_count), ""
     except NotFound:
         return 0, 0, ""
-    except (OSError, AMQPError) as error:
+    except (OSError, AMQPError, OperationalError) as error:
         return None, None, str(error) or type(error).__name__
