@@ -18,6 +18,7 @@ from backbeat.store.store import Store, open_store
 from backbeat.store.vitals import Vitals, processes
 from tests.support.eventually import eventually
 from tests.support.processes import free_port
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture
@@ -69,6 +70,20 @@ def test_rabbitmq_counts_consumers_that_say_nothing_of_themselves(rabbit: tuple[
         with Consumer(channel, [queue], callbacks=[lambda *_: None]):
             eventually(lambda: seen(store, app, name).consumers == 1)
         queue.delete()
+
+
+def test_a_queue_on_another_redis_is_looked_at_through_the_broker(redis_server: RedisServer, redis_client: redis.Redis) -> None:
+    other = redis_server.broker_url.replace("virtual_host=0", "virtual_host=1")
+    with conf.override(redis_url=redis_server.url, broker_url=other):
+        store, app = open_store(), Backbeat("look", set_as_current=False)
+        empty = seen(store, app, "a.p5")
+        with redis_server.client() as client:
+            client.select(1)
+            client.lpush("a.p5", "x")
+        found = seen(store, app, "a.p5")
+
+    assert (empty.waiting, empty.trouble) == (0, "")
+    assert (found.waiting, found.consumers) == (1, None)
 
 
 def test_a_broker_that_is_away_is_told_and_waited_for_no_longer_than_patience(redis_url: str, redis_client: redis.Redis) -> None:

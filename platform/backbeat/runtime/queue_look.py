@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from amqp.exceptions import AMQPError, NotFound
+from amqp.exceptions import AMQPError, ChannelError
 from kombu.exceptions import OperationalError
 
 from backbeat.core.why_facts import Queue
@@ -43,8 +43,11 @@ def _asked(app: Any, queue: str) -> tuple[int | None, int | None, str]:
             # Not by `default_channel`, which would try again and again.
             connection.connect()
             answer = connection.channel().queue_declare(queue, passive=True)
-            return int(answer.consumer_count), int(answer.message_count), ""
-    except NotFound:
-        return 0, 0, ""
+            # Only RabbitMQ counts consumers; elsewhere kombu says 0 for "I don't know".
+            consumers = int(answer.consumer_count) if connection.transport.driver_type == "amqp" else None
+            return consumers, int(answer.message_count), ""
+    except ChannelError as error:
+        # RabbitMQ's own 404, and kombu's imitation of it: on another Redis an empty queue does not exist.
+        return (0, 0, "") if str(error.reply_code) == "404" else (None, None, str(error))
     except (OSError, AMQPError, OperationalError) as error:
         return None, None, str(error) or type(error).__name__
