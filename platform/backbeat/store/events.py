@@ -42,7 +42,7 @@ class EventStreams:
 
     def read(self, count: int, block_ms: int) -> list[RawEvent]:
         """New events for this consumer, waiting up to `block_ms` for the first one."""
-        wanted = dict.fromkeys(self._streams, ">")
+        wanted: dict[Any, Any] = dict.fromkeys(self._streams, ">")
         client = self.slots.client
         return _events(self._asked(lambda: client.xreadgroup(self._group, self.consumer, wanted, count=count, block=block_ms)))
 
