@@ -55,7 +55,7 @@ bench: install-dev
 	echo "$$file"; .venv/bin/python "$$file" $(ARGS) || exit 1; done
 
 lock: install-dev
-	@$(LOCK) pyproject.toml requirements/build.in requirements/tools.in --extra dev --extra postgresql -o requirements/runtime.txt
+	@$(LOCK) pyproject.toml requirements/build.in --extra dev --extra postgresql -o requirements/runtime.txt
 	@$(LOCK) requirements/dev.in -o requirements/dev.txt
 
 # bench-first-run runs benchmarks/first_run.py; any other unknown word is refused.
