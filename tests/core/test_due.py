@@ -54,7 +54,9 @@ def test_latest_prefers_a_fresh_occurrence_to_an_old_one() -> None:
 
 
 def test_all_is_bounded_by_count_and_by_window() -> None:
-    bounded = decided(NOON + 100 * HOUR + 2 * MINUTE, NOON, every="1h", misfire=Misfire.ALL, misfire_limit=5, misfire_window=7 * 86400)
+    bounded = decided(
+        NOON + 100 * HOUR + 2 * MINUTE, NOON, every="1h", misfire=Misfire.ALL, misfire_limit=5, misfire_window=7 * 86400
+    )
     windowed = decided(NOON + 100 * HOUR + 2 * MINUTE, NOON, every="1h", misfire=Misfire.ALL, misfire_window=2 * 3600 + 300)
 
     assert len(bounded.fires) == 5
