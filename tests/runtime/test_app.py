@@ -145,6 +145,8 @@ def test_a_broken_module_is_logged_with_its_line_and_the_others_load(tmp_path: P
     (tmp_path / "shop" / "good.py").write_text("from backbeat import job\n\n@job\ndef sell() -> None: ...\n")
     (tmp_path / "shop" / "bad.py").write_text("import no_such_thing\n")
     monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)
+    # With a Django project named, Celery puts the current folder in front, and with it this checkout's own celeryconfig.
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
 
     with conf.override(redis_url=REDIS, broker_url=REDIS):
         app = Backbeat("tests", set_as_current=False)
