@@ -22,7 +22,7 @@ from backbeat.store.store import Store, open_store
 SWEEP_EVERY = 5.0
 """Seconds between two looks whether a comparison of everything is due."""
 TEND_EVERY = 2.0
-REAP_EVERY = 0.25
+REAP_EVERY = 0.5
 """Seconds between two looks: how late a due retry may be."""
 
 
