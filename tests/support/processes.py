@@ -77,6 +77,11 @@ class OwnProcess:
         """Send it a signal, and wait for nothing."""
         os.kill(self.pid, number)
 
+    def ended(self, within: float = 10.0) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None, f"{self.name} was not started"
+        return self._process.wait(within)
+
     def pause(self) -> None:
         """Freeze it, as a long garbage collection, a suspended laptop or a stuck disk would."""
         os.kill(self.pid, signal.SIGSTOP)
