@@ -101,7 +101,7 @@ def seen(server_folder: Path) -> Iterator[dict[str, Seen]]:
     folder = server_folder / "keys"
     folder.mkdir()
     with own_server(folder) as server, server.client() as client, Keyspace(client) as keyspace:
-        _deployed(folder / "site", server)
+        _deployed(folder / "site", server, keyspace)
         _scripted(Store(Slots(client, "bb", 32, direct=True, key_ttl=60.0)))
         _sent_elsewhere(Store(Slots(client, "bb", 32, direct=False)))
         keyspace.caught_up()
@@ -110,7 +110,7 @@ def seen(server_folder: Path) -> Iterator[dict[str, Seen]]:
         yield keyspace.seen
 
 
-def _deployed(folder: Path, server: RedisServer) -> None:
+def _deployed(folder: Path, server: RedisServer, keyspace: Keyspace) -> None:
     """Real processes: jobs that overlap and end, entries of others, a result that is waited for, a remote control."""
     folder.mkdir()
     site = Deployment(folder, server.url, BACKBEAT_RUN_LEASE="3s", BACKBEAT_REQUEUE_AFTER="5s")
@@ -130,8 +130,8 @@ def _deployed(folder: Path, server: RedisServer) -> None:
         eventually(lambda: _fired(site) >= {"limited", "lined", "redbeat.saved", "redbeat.static"}, within=60, message=site.story)
         site.command(sys.executable, "-c", WAITED_FOR)
         site.command(sys.executable, "-m", "celery", "-A", "probe_app", "inspect", "ping")
-        # kombu looks for messages to redeliver every two seconds.
-        eventually(lambda: site.client.exists("unacked_mutex"), within=30, message=site.story)
+        # kombu looks for messages to redeliver every two seconds, and holds this key for no longer than the look takes.
+        eventually(lambda: "unacked_mutex" in keyspace.seen, within=30, message=site.story)
     finally:
         site.stop()
 
