@@ -16,7 +16,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
-PARTS = frozenset({"common", "dag"})
+PARTS = frozenset({"claiming", "common", "dag", "finishing"})
 """Files that other scripts include; they can't be called."""
 _HEADER = re.compile(r"^-- KEYS: (?P<keys>[^|]*) \| ARGV: (?P<argv>[^|]*) \| returns: (?P<returns>.+)$")
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
