@@ -79,6 +79,10 @@ class NewerMessage(BackbeatError):
     """A message was written by a newer Backbeat than this worker's; update the worker."""
 
 
+class NewerPolicy(BackbeatError):
+    """A job's policies were written by a newer Backbeat than this process'; update it."""
+
+
 class RunFailed(BackbeatError):
     """The job ended in a way that would have taken its worker along."""
 

@@ -163,6 +163,15 @@ class Deployment:
         self.processes: dict[str, OwnProcess] = {}
         self.command(sys.executable, "-m", "django", "migrate", "-v0", "--skip-checks")
 
+    def includes(self, *modules: str) -> None:
+        """Let processes that start from now on import more modules of jobs."""
+        app = self.folder / "probe_app.py"
+        app.write_text(
+            app.read_text().replace(
+                'include=["probe_jobs"', "".join(['include=["probe_jobs"', *(f', "{name}"' for name in modules)])
+            )
+        )
+
     @property
     def store(self) -> Store:
         """The deployment's ledger and index, as this process sees them."""

@@ -9,11 +9,13 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha1
+from typing import Any
 
 from backbeat.core.job import JobSpec, Misfire, Overlap
 from backbeat.core.message import Outline, dumps
 from backbeat.core.priority import queue_of
 from backbeat.core.retry import Retry
+from backbeat.errors import NewerPolicy
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,14 @@ class Template:
 
 @lru_cache(maxsize=8192)
 def read(text: str) -> Template:
-    """The template stored as `text`."""
-    data = json.loads(text)
+    """The template stored as `text`. Raises NewerPolicy for what this version does not understand."""
+    try:
+        return _read(json.loads(text))
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise NewerPolicy(f"its policies can't be read by this version of Backbeat ({error}). Update this process.") from error
+
+
+def _read(data: dict[str, Any]) -> Template:
     retry = data.pop("retry")
     retry["on"], retry["give_up_on"] = tuple(retry["on"]), tuple(retry["give_up_on"])
     data["overlap"], data["misfire"] = Overlap(data["overlap"]), Misfire(data["misfire"])

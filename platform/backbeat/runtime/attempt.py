@@ -16,14 +16,14 @@ from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.core.when import from_ms
 from backbeat.errors import NewerMessage
-from backbeat.runtime.claims import claimed, foreign_fields, put_off
+from backbeat.runtime.claims import claimed, foreign_fields, put_off, refuse
 from backbeat.runtime.context import CurrentRun, running
 from backbeat.runtime.dag_node import DagNode
 from backbeat.runtime.hands import Hand, Why, at_work, closing
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
 from backbeat.runtime.logs import captured
-from backbeat.runtime.outcome import Outcome, cause, failed, given_back
+from backbeat.runtime.outcome import Outcome, cause, given_back
 from backbeat.runtime.place import Stop
 from backbeat.runtime.redeliver import message_of
 from backbeat.runtime.working import Result, undisturbed, was_killed, work_through
@@ -139,17 +139,15 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
 
 
 def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt:
-    store, request, stock, refused = open_store(), task.request, None, None
+    store, request, stock = open_store(), task.request, None
     ours = getattr(request, "backbeat", None)
     if not ours:
         try:
             stock = foreign_fields(store, task.name, request, args, kwargs)
         except (TypeError, ValueError, RecursionError) as error:
-            refused, stock = error, foreign_fields(store, task.name, request, (), {})
+            refuse(request, error)
+            raise
     claim = claimed(store, request, stock)
-    if refused is not None:
-        store.ledger.finish(request.id, INCARNATION, claim.attempt, RunState.FAILED, failed(refused).data())
-        raise refused
     try:
         _refuse_newer(ours or {})
         return Attempt(store, request.id, claim)

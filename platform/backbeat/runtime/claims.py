@@ -15,10 +15,11 @@ from celery.exceptions import Ignore, Reject
 from kombu.utils import json as celery_json
 
 from backbeat.conf import settings
+from backbeat.core.arguments import too_much
 from backbeat.core.message import arguments_of
 from backbeat.core.state import RunState
 from backbeat.core.template import Template
-from backbeat.errors import UnknownJob
+from backbeat.errors import BadArguments, UnknownJob
 from backbeat.runtime.canvas import canvas_in
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE, insist
@@ -59,7 +60,7 @@ def claimed(store: Store, request: Any, stock: Mapping[str, str] | None) -> Clai
 def foreign_fields(store: Store, name: str, request: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, str]:
     """The run of a message that a stock producer sent: keyed by its task id, under the job's policies.
 
-    Raises TypeError, ValueError or RecursionError for arguments that JSON can't hold.
+    Raises BadArguments, TypeError, ValueError or RecursionError for arguments that can't be kept.
     """
     try:
         template = template_of(store, name)
@@ -68,9 +69,11 @@ def foreign_fields(store: Store, name: str, request: Any, args: Sequence[Any], k
     store.index.keep_template(request.id, template)
     queue = (request.delivery_info or {}).get("routing_key") or template.queue
     # As Celery itself writes them: it marks dates and the like, which it has read back into Python by now.
-    plain = json.loads(celery_json.dumps([list(args), dict(kwargs)], allow_nan=False))
+    text = arguments_of(*json.loads(celery_json.dumps([list(args), dict(kwargs)], allow_nan=False)))
+    if reason := too_much(text):
+        raise BadArguments("args", reason)
     wants = {} if request.ignore_result else {"res": "1"}
-    return {"j": name, "n": "", "q": queue, "tid": template.id, "x": arguments_of(*plain), "ky": "1", **wants}
+    return {"j": name, "n": "", "q": queue, "tid": template.id, "x": text, "ky": "1", **wants}
 
 
 def request_of(message: Any, hostname: str) -> Context:
@@ -78,6 +81,14 @@ def request_of(message: Any, hostname: str) -> Context:
     args, kwargs, embed = message.payload
     there = {"args": args, "kwargs": kwargs, "hostname": hostname, "delivery_info": message.delivery_info}
     return Context({**message.headers, **there, **(embed or {})})
+
+
+def refuse(request: Context, error: Exception) -> None:
+    """Fail the run of a foreign message whose arguments can't be kept. Raises as `claimed` does."""
+    store = open_store()
+    claim = claimed(store, request, foreign_fields(store, request.task, request, (), {}))
+    log.warning("run %s: refused: %s", request.id, error)
+    store.ledger.finish(request.id, INCARNATION, claim.attempt, RunState.FAILED, failed(error).data())
 
 
 def leave_to_another(request: Context, error: Exception) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from celery.exceptions import Ignore, NotRegistered, Reject
+from celery.worker import state as worker_state
 from celery.worker.consumer import Consumer
 
 from backbeat.runtime.claims import leave_to_another, request_of
+from backbeat.runtime.guard import GARBAGE, guarded
 
 log = logging.getLogger("backbeat.worker")
 
@@ -22,6 +25,28 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         default_steps: ClassVar[list[str]] = [
             step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
         ]
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        """Celery's, for messages that can be read and make no sense: those must not end the worker."""
+        take = super().create_task_handler(*args, **kwargs)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                take(message)
+            except GARBAGE:
+                log.exception("a message makes no sense, and is dropped: %r", message.headers)
+                message.reject_log_error(log, self.connection_errors)
+                self._free_slot(message.headers)
+
+        return on_task_received
+
+    def _free_slot(self, headers: Any) -> None:
+        """What failed on its way into the pool holds a place there."""
+        request = worker_state.requests.get(headers.get("id")) if isinstance(headers, dict) else None
+        if request in worker_state.reserved_requests and request not in worker_state.active_requests:
+            worker_state.task_ready(request)
+            if self.controller.semaphore is not None:
+                self.controller.semaphore.release()
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """A message for a task that this worker has no code for: another worker may, or this one after its next deploy."""
@@ -37,6 +62,10 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
             super().on_unknown_task(body, message, exc)
         else:
             message.ack_log_error(log, self.connection_errors)
+
+    def connection_for_read(self, heartbeat: float | None = None) -> Any:
+        """The connection that messages come from."""
+        return self.ensure_connected(guarded(self.app.connection_for_read(heartbeat=heartbeat)))
 
     def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
         """For events and answers to remote control, which need no confirms: waiting for them stalls gevent workers for ever.

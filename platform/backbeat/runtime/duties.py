@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backbeat.conf import settings
+from backbeat.errors import NewerPolicy
 from backbeat.runtime.dag_keeper import DagKeeper
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.keeper import Duty
@@ -47,5 +48,9 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
 
 def policies(store: Store, run_id: str, template_id: str) -> Mapping[str, Any]:
     """What history keeps of a run's policies."""
-    template = store.index.template(store.slots.of(run_id).slot, template_id)
+    try:
+        template = store.index.template(store.slots.of(run_id).slot, template_id)
+    except NewerPolicy:
+        # History must not wait for an update.
+        template = None
     return {} if template is None else {"task": template.task, "pool": template.pool, "priority": template.priority}

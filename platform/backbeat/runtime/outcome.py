@@ -29,7 +29,7 @@ class Outcome:
 
     def data(self, log: str = "") -> dict[str, Any]:
         """What goes into the event."""
-        pairs = {"result": self.result, "error": self.error, "log": log}
+        pairs = {"result": self.result, "error": self.error, "log": plain(log)}
         return {name: value for name, value in pairs.items() if value}
 
 
@@ -39,14 +39,15 @@ def succeeded(value: Any, limit: int) -> Outcome:
         text = dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
         return Outcome(RunState.SUCCEEDED, dumps({"not kept": f"the result is no JSON: {error}", "type": type(value).__name__}))
-    if len(text.encode()) > limit:
-        return Outcome(RunState.SUCCEEDED, dumps({"not kept": f"the result is {len(text.encode())} bytes; the limit is {limit}"}))
+    text = plain(text)
+    if (size := len(text.encode())) > limit:
+        return Outcome(RunState.SUCCEEDED, dumps({"not kept": f"the result is {size} bytes; the limit is {limit}"}))
     return Outcome(RunState.SUCCEEDED, text)
 
 
 def failed(error: BaseException, state: RunState = RunState.FAILED) -> Outcome:
     """A job raised. The error is described without trusting it: its own methods may raise too."""
-    story = "".join(traceback.format_exception(type(error), _Plain.of(error), error.__traceback__))
+    story = plain("".join(traceback.format_exception(type(error), _Plain.of(error), error.__traceback__)))
     data = {"type": _name(type(error)), "message": describe(error)[:ERROR_LIMIT], "traceback": story[-TRACEBACK_LIMIT:]}
     names = tuple(name for cls in type(error).__mro__[:-1] for name in (cls.__name__, _name(cls)))
     return Outcome(state, error=data, bases=names)
@@ -66,9 +67,14 @@ def cause(error: BaseException) -> BaseException:
 def describe(error: BaseException) -> str:
     """`str(error)`, or why there is none."""
     try:
-        return str(error).encode("utf-8", "replace").decode()
+        return plain(str(error))
     except Exception as broken:  # noqa: BLE001 - a foreign __str__ may raise anything; the run must be recorded
         return f"<{type(error).__name__} can't be shown: its __str__ raised {type(broken).__name__}>"
+
+
+def plain(text: str) -> str:
+    """Text that Redis and every database take: no half characters, and no NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 class _Plain(Exception):

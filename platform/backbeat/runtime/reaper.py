@@ -6,6 +6,7 @@ import logging
 import time
 
 from backbeat.core.state import RunState
+from backbeat.errors import BackbeatError
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.lines import Lines
 from backbeat.runtime.redeliver import message_of
@@ -50,15 +51,24 @@ class Reaper:
 
     def _queue(self, seen: Waiting) -> bool:
         if seen.state is RunState.QUEUED and self._still_in_line(seen):
-            return self.store.ledger.queue(seen, "") and False
-        message = message_of(self.store, seen.run_id, seen.fields)
+            return self._put_off(seen)
+        try:
+            message = message_of(self.store, seen.run_id, seen.fields)
+        except (BackbeatError, LookupError, TypeError, ValueError) as error:
+            # One strange run must not hold up the others.
+            log.error("run %s: no message can be made for it: %s", seen.run_id, error)  # noqa: TRY400 - the reason says it all
+            return self._put_off(seen)
         if message is None:
             log.error("run %s: its policies are missing; save job %s again to release it", seen.run_id, seen.fields.get("j"))
-            return False
+            return self._put_off(seen)
         queued = self.store.ledger.queue(seen, message)
         if queued and seen.state is RunState.QUEUED:
             log.warning("run %s: nobody claimed its message, so it is sent again", seen.run_id)
         return queued
+
+    def _put_off(self, seen: Waiting) -> bool:
+        self.store.ledger.queue(seen, "")
+        return False
 
     def _still_in_line(self, seen: Waiting) -> bool:
         """Whether the run's message is most likely still in its queue, behind others."""

@@ -17,6 +17,7 @@ from backbeat.core.when import to_ms
 from backbeat.runtime import registry
 from backbeat.runtime.attempt import execute
 from backbeat.runtime.context import inside
+from backbeat.runtime.intake import intake
 from backbeat.runtime.submit import checked_arguments, prepare
 from backbeat.store.store import open_store
 
@@ -33,6 +34,11 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
         if request.called_directly or request.is_eager or not self._is_job():
             return super().__call__(*args, **kwargs)
         return execute(self, args, kwargs, super().__call__)
+
+    def start_strategy(self, app: Any, consumer: Any, **kwargs: Any) -> Any:
+        """How a worker takes in messages for this task."""
+        handle = super().start_strategy(app, consumer, **kwargs)
+        return intake(consumer.hostname, handle) if self.name in registry.jobs else handle
 
     def _is_job(self) -> bool:
         return self.name in registry.jobs or bool(getattr(self.request, "backbeat", None))
