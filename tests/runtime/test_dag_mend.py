@@ -8,10 +8,12 @@ import pytest
 import redis
 
 from backbeat.core.dag import Dag, Node
+from backbeat.core.dag_mend import mended
 from backbeat.core.state import RunState
 from backbeat.errors import NotAllowed, UnknownRun
 from backbeat.runtime.dag_keeper import DagKeeper
 from backbeat.runtime.dag_mend import mark, mend, rerun
+from backbeat.store.dag_ledger import Rewrite
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
 from tests.core.graphs import of
@@ -88,6 +90,25 @@ def test_a_lost_item_of_a_mapped_node_is_queued_again(store: Store) -> None:
     assert mend(store, RUN)
 
     assert sorted(run_all(store)) == ["join", "many[0]", "many[1]", "many[2]"]
+
+
+def test_an_item_that_ended_while_its_run_was_looked_for_does_not_run_twice(store: Store) -> None:
+    dag = Dag("g", (Node("many", "x", over=(1, 2)),))
+    start(store, dag)
+    store.dags.put_items(RUN, 0, ["1", "2"])
+    store.dags.step(RUN, [("e", 0, 2)])
+    seen = store.dags.see(RUN)
+    assert seen is not None
+    work(store, f"{RUN}/many[0]")
+
+    found_gone = mended(dag, list(seen.codes), ["n:0:0"])
+    done, _ = store.dags.write(
+        seen, Rewrite(found_gone.codes, found_gone.counters, found_gone.left, found_gone.bad, found_gone.steps)
+    )
+
+    assert done, "an item's end changes no letter of the run"
+    assert store.ledger.get(f"{RUN}/many[0]") == {}
+    assert run_all(store) == ["many[1]"]
 
 
 def test_a_keeper_goes_on_with_what_a_dead_worker_left_over(store: Store) -> None:

@@ -231,7 +231,11 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       spawn(d, place)
     end,
     x = function(d, place, item) stop(d, item and record(d, place).i .. '[' .. item .. ']' or record(d, place).i) end,
-    n = function(d, place, item) create(d, place, record(d, place), item) end,
+    n = function(d, place, item)
+      -- Whoever found that the item has no run may have looked just before it ended.
+      local code = redis.call('GETRANGE', prefix .. 'dag.i:' .. place .. ':' .. d.id, item, item)
+      if get(d, place) == 'q' and code == '.' then create(d, place, record(d, place), item) end
+    end,
   }
 
   local function step(d, text)
