@@ -74,14 +74,15 @@ def tell(event: str, **facts: Any) -> None:
 
 
 def _prepared_database(reset_password: bool) -> str | None:
-    """Migrate and make the first user; its password when it is new, else None."""
+    """Migrate and make the first user. Its password is a new one until somebody has logged in with one, else None."""
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
 
     call_command("migrate", interactive=False, verbosity=0)
     users = get_user_model().objects
     user = users.filter(username=USER).first()
-    if user is not None and not reset_password:
+    # `make demo` tells nobody the password, and a line that scrolled away may never have been read.
+    if user is not None and user.last_login is not None and not reset_password:
         return None
     password = secrets.token_urlsafe(12)
     if user is None:
