@@ -51,6 +51,8 @@ class Settings:
     """How long a queued run may stay unclaimed before its message is sent again."""
     key_retention: float = 86400.0
     """How long a caller's idempotency key is remembered after its run ended."""
+    claim_retention: float = 7 * 86400.0
+    """How long the database remembers a run of a job that it guards, counted from the beginning of its newest attempt."""
     result_limit: int = 64 * 1024
     """The largest result, as JSON, that history keeps."""
     log_limit: int = 256 * 1024
@@ -194,6 +196,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "BACKBEAT_RUN_LEASE": ("run_lease", _duration),
     "BACKBEAT_REQUEUE_AFTER": ("requeue_after", _duration),
     "BACKBEAT_KEY_RETENTION": ("key_retention", _duration),
+    "BACKBEAT_CLAIM_RETENTION": ("claim_retention", _duration),
     "BACKBEAT_RESULT_LIMIT": ("result_limit", _size),
     "BACKBEAT_LOG_LIMIT": ("log_limit", _size),
     "BACKBEAT_FLOWER_URL": ("flower_url", _http),

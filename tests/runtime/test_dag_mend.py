@@ -142,6 +142,7 @@ def test_what_failed_runs_again_with_all_that_needs_it_and_keeps_good_results(st
     assert rerun(store, RUN) == 2
     assert store.ledger.get(RUN)["s"] == "running"
     assert store.ledger.get(f"{RUN}/b")["a"] == "1", "attempts go on counting"
+    assert store.ledger.get(f"{RUN}/b")["ra"] == "1", "what was done before is meant to be done again"
 
     assert run_all(store) == ["b", "d"]
     assert states(store, DIAMOND) == dict.fromkeys("abcd", OK)

@@ -232,6 +232,16 @@ class TestARunGivenBack:
 
         assert [one.state for one in _reaped(ledger)] == [RunState.RETRYING]
 
+    def test_its_attempts_go_on_where_somebody_else_remembers_them(self, store: Store, ledger: Ledger) -> None:
+        submit(store)
+        ledger.claim(RUN, "a", 30, "wa")
+
+        assert ledger.release(RUN, "a", 1, {}, "message", at_least=7) == 1
+
+        assert told(store)[-1][".a"] == "1", "what is told is told of the attempt that was given back"
+        claim = ledger.claim(RUN, "b", 30, "wb")
+        assert (claim.attempt, claim.fields["b"]) == (8, "7"), "none of them counts against the job"
+
     def test_one_that_was_asked_to_stop_is_cancelled(self, store: Store, ledger: Ledger) -> None:
         submit(store)
         ledger.claim(RUN, "a", 30, "wa")

@@ -267,7 +267,13 @@ class Deployment:
         return next((state for (state,) in self.rows(f"select state from backbeat_run where run_id = '{run_id}'")), "")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of the deployment's database."""
+        """Rows of the deployment's database; a statement that gives none is carried out."""
+        if not self.env["DATABASE_URL"].startswith("sqlite"):
+            import psycopg
+
+            with psycopg.connect(self.env["DATABASE_URL"]) as session:
+                done = session.execute(sql.encode())
+                return done.fetchall() if done.description else []
         import sqlite3
 
         with sqlite3.connect(self.folder / "db.sqlite3", timeout=20) as connection:

@@ -12,3 +12,10 @@ class BackbeatConfig(AppConfig):
     label = "backbeat"
     verbose_name = "Backbeat"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Hand the runtime what only the database can do: a worker sets Django up, and nobody else would tell it."""
+        from backbeat.admin.gate import DatabaseGate
+        from backbeat.runtime.provided import provide
+
+        provide(gate=DatabaseGate())

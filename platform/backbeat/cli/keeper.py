@@ -24,10 +24,12 @@ def keeper(name: str | None, loglevel: str) -> None:
     app = use_app(name)
 
     from backbeat.admin.definitions import DatabaseDefinitions
+    from backbeat.admin.duties import database_duties
     from backbeat.admin.history import DatabaseHistory
     from backbeat.runtime.duties import duties
     from backbeat.runtime.keeper import Keeper
     from backbeat.runtime.keeper_signs import KeeperSigns
     from backbeat.store.store import open_store
 
-    Keeper(duties(app, DatabaseHistory(), DatabaseDefinitions()), KeeperSigns(open_store().slots)).run()
+    found = [*duties(app, DatabaseHistory(), DatabaseDefinitions()), *database_duties()]
+    Keeper(found, KeeperSigns(open_store().slots)).run()

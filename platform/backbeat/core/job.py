@@ -35,6 +35,13 @@ class Misfire(StrEnum):
     SKIP = "skip"
 
 
+class Claim(StrEnum):
+    """Who decides whether an attempt may begin."""
+
+    LEDGER = "ledger"
+    DATABASE = "database"
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """One reason for a job to be due, with arguments of its own. `key` tells the schedules of one job apart."""
@@ -84,6 +91,10 @@ class JobSpec:
     misfire: Misfire = Misfire.LATEST
     misfire_limit: int = 100
     misfire_window: float = 86400.0
+    claim: Claim = Claim.LEDGER
+    """With `database` a row there is asked as well. The code's alone, as `transactional` is: an operator can't change it."""
+    transactional: bool = False
+    """The job's work in the database and the note that it is done are one transaction."""
     enabled: bool = True
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +104,11 @@ class JobSpec:
         if not NAME.match(self.name):
             allowed = "letters, digits, '_', '-' and '.', at most 150, not starting with '.' or '-'"
             raise DefinitionError("name", f"expected {allowed}; got {self.name!r}.")
+
+    @property
+    def gated(self) -> bool:
+        """Whether the database is asked before an attempt begins."""
+        return self.transactional or self.claim is Claim.DATABASE
 
     def schedule_id(self, schedule: Schedule) -> str:
         """Identity of a schedule everywhere: the job's name, and its key when it has one."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from backbeat.core.duration import seconds
-from backbeat.core.job import JobSpec, Misfire, Overlap, Schedule
+from backbeat.core.job import Claim, JobSpec, Misfire, Overlap, Schedule
 from backbeat.core.priority import priority_of, queue_of
 from backbeat.core.retry import Retry
 from backbeat.core.when import When
@@ -144,6 +144,8 @@ OPTIONS: dict[str, Callable[[Any, str], Any]] = {
     "misfire": _one_of(Misfire),
     "misfire_limit": _count,
     "misfire_window": _window,
+    "claim": _one_of(Claim),
+    "transactional": _flag,
     "enabled": _flag,
     "owner": _text,
     "labels": _labels,

@@ -26,6 +26,7 @@ from backbeat.runtime.logs import captured
 from backbeat.runtime.outcome import Outcome, cause, given_back
 from backbeat.runtime.place import Stop
 from backbeat.runtime.redeliver import message_of
+from backbeat.runtime.second_gate import TurnedAway, second_gate
 from backbeat.runtime.working import Result, undisturbed, was_killed, work_through
 from backbeat.store.ledger import Claim
 from backbeat.store.store import Store, open_store
@@ -48,6 +49,7 @@ class Attempt:
         self.number = claim.attempt
         self.template = store.index.template(store.slots.of(run_id).slot, claim.fields["tid"]) or Template(claim.fields["j"])
         self.node = DagNode(store, run_id, claim.fields) if "d" in claim.fields else None
+        self.gate = second_gate(self, claim.fields)
 
     @property
     def tries(self) -> int:
@@ -84,13 +86,18 @@ class Attempt:
         # A write whose answer was lost may have happened: then the second one finds the run gone, by our own hand.
         return won or (bool(unsure) and not self.store.ledger.get(self.run_id))
 
-    def release(self, outcome: Outcome, log_text: str = "", delay: float = 0.0) -> bool:
-        """Give the run back, for another attempt at once or after `delay` seconds; True when it was still ours."""
+    def release(self, outcome: Outcome, log_text: str = "", delay: float = 0.0, at_least: int = 0) -> bool:
+        """Give the run back, for another attempt at once or after `delay` seconds; True when it was still ours.
+
+        The number of that attempt will be above `at_least`.
+        """
         message = "" if delay else message_of(self.store, self.run_id, self.fields)
         data = outcome.data(log_text)
         # Without its policies no message can be built: then the reaper shall find it, and say so.
         delay = delay if message is not None else 0.001
-        give = lambda: self.store.ledger.release(self.run_id, INCARNATION, self.number, data, message or "", delay)  # noqa: E731
+        give = lambda: self.store.ledger.release(  # noqa: E731
+            self.run_id, INCARNATION, self.number, data, message or "", delay, at_least
+        )
         return insist(give, FINISH_PATIENCE) > 0
 
     def retry_delay(self, outcome: Outcome) -> float | None:
@@ -126,7 +133,11 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
         hard, soft = _limits(task, attempt.template)
         with at_work(Hand(attempt, kept, soft, hard)) as hand:
             try:
-                done = work_through(hand, attempt.node.doing(work) if attempt.node else work, args, kwargs)
+                doing = attempt.node.doing(work) if attempt.node else work
+                done = attempt.gate(lambda: work_through(hand, doing, args, kwargs))
+            except TurnedAway as away:
+                _turned_away(attempt, away, kept.text)
+                raise Ignore from None
             except Stop:
                 _stopped(task, hand)
                 raise Ignore from None
@@ -182,6 +193,11 @@ def _end(attempt: Attempt, done: Result, log_text: str) -> Any:
     if retry_in is not None:
         raise Retry(exc=cause(error), when=retry_in)
     raise done.for_celery
+
+
+def _turned_away(attempt: Attempt, away: TurnedAway, log_text: str) -> None:
+    log.warning("run %s: attempt %d goes back for %g s: %s", attempt.run_id, attempt.number, away.delay, away)
+    attempt.release(given_back(str(away)), log_text, away.delay, away.at_least)
 
 
 def _stopped(task: Any, hand: Hand) -> None:

@@ -41,6 +41,8 @@ class JobOptions(TypedDict, total=False):
     misfire: str
     misfire_limit: int
     misfire_window: Duration
+    claim: str
+    transactional: bool
     enabled: bool
     owner: str
     labels: Mapping[str, str]

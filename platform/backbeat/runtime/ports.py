@@ -1,8 +1,9 @@
-"""What the runtime needs from outside: a place for history and a source of definitions. The Django app implements both."""
+"""What the runtime needs from outside: history, definitions, a second gate. The Django app implements all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,3 +43,41 @@ class Definitions(Protocol):
 
     def runs_had(self, names: Sequence[str]) -> Mapping[str, int]:
         """How many runs history knows of the schedules of these jobs, per schedule id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The database's answer to an attempt that asks to begin."""
+
+    open: bool
+    """Whether it may."""
+    fence: int = 0
+    """The newest attempt that the database knows of, when that is why it may not."""
+    done: bool = False
+    """Whether the run's work is done, so that nothing is left but to say so."""
+    result: str = ""
+    """What it came to then, as JSON text; empty when none was kept."""
+    output: str = ""
+    """What a DAG node's children get then."""
+
+
+class Gate(Protocol):
+    """One row a run, which outlives whatever happens to Redis."""
+
+    unavailable: tuple[type[Exception], ...]
+    """What is raised while the database is away, or its answer got lost."""
+
+    def enter(self, run_id: str, fence: int, worker: str, before: int = 0) -> Entry:
+        """Begin an attempt: only one newer than all others, and only while the run is not done.
+
+        What was done up to the attempt `before` is meant to be done again.
+        """
+
+    def leave(self, run_id: str, fence: int, result: str, output: str) -> bool:
+        """Note that the run is done; False when a newer attempt began or the run was done already."""
+
+    def done(self, run_id: str, fence: int) -> bool:
+        """Whether this very attempt is noted as done."""
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """A transaction around the work of a job, rolled back by whatever exception leaves it."""

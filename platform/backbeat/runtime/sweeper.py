@@ -47,13 +47,14 @@ class Sweeper:
 
     def _sweep(self) -> None:
         there = dict(self.store.index.ids())
-        parked = self.store.index.parked()
+        parked, defined = self.store.index.parked(), self.store.index.jobs()
         wanted: set[str] = set()
         stale: list[str] = []
         for spec in self._definitions.specs():
             entries = entries_of(spec)
             wanted.update(entry.id for entry in entries)
-            if any(there.get(entry.id) != entry.text and entry.id not in parked for entry in entries):
+            # A job without a schedule has nothing there but its policies.
+            if spec.name not in defined or any(there.get(one.id) != one.text and one.id not in parked for one in entries):
                 stale.append(spec.name)
         # Entries of RedBeat's storage have no definition here; whoever mirrors them takes them out (runtime/redbeat.py).
         extra = {one for one in set(there) - wanted if not is_foreign(one)}

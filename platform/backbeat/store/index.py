@@ -135,6 +135,10 @@ class ScheduleIndex:
         for keys in self.slots.all:
             yield from self.slots.client.hscan_iter(keys.entries, count=1000)
 
+    def jobs(self) -> set[str]:
+        """The names of all jobs whose policies are here, those without a schedule included."""
+        return {str(name) for keys in self.slots.all for name in self.slots.client.hkeys(keys.jobs)}
+
     def next_times(self, schedule_ids: Sequence[str]) -> dict[str, int | None]:
         """The effective time (ms) at which each schedule is next due; None when never or unknown."""
         pipe = self.slots.client.pipeline(transaction=False)

@@ -121,14 +121,21 @@ class Ledger:
         return bool(won), bool(more)
 
     def release(
-        self, run_id: str, holder: str, attempt: int, outcome: Mapping[str, Any], message: str = "", delay: float = 0.0
+        self,
+        run_id: str,
+        holder: str,
+        attempt: int,
+        outcome: Mapping[str, Any],
+        message: str = "",
+        delay: float = 0.0,
+        at_least: int = 0,
     ) -> int:
         """Give a run back unfinished; neither a failure nor a loss. Returns how often that happened, 0 when it was not ours.
 
-        `message` goes out at once, unless the run shall wait `delay` seconds.
+        `message` goes out at once, unless the run shall wait `delay` seconds. The next attempt's number is above `at_least`.
         """
         keys = self.slots.of(run_id)
-        argv = [keys.prefix, run_id, holder, attempt, round(delay * 1000), message, dumps(outcome), *self._tail()]
+        argv = [keys.prefix, run_id, holder, attempt, round(delay * 1000), message, dumps(outcome), *self._tail(), at_least]
         _, _, releases = script("release")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return int(releases)
 

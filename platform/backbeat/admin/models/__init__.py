@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from backbeat.admin.models.calendar import Calendar
+from backbeat.admin.models.claim import Claim
 from backbeat.admin.models.dag import DagRun
 from backbeat.admin.models.job import Job, Removal, Schedule, Source
 from backbeat.admin.models.omission import Omission
 from backbeat.admin.models.problem import ImportProblem
 from backbeat.admin.models.run import Attempt, Run
 
-__all__ = ["Attempt", "Calendar", "DagRun", "ImportProblem", "Job", "Omission", "Removal", "Run", "Schedule", "Source"]
+__all__ = ["Attempt", "Calendar", "Claim", "DagRun", "ImportProblem", "Job", "Omission", "Removal", "Run", "Schedule", "Source"]

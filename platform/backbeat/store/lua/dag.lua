@@ -72,7 +72,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local k, arguments = kind(d, r.k), r.x or '[[],\t{}]'
     if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
     local fields = {'s', 'queued', 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place}
-    for name, value in pairs({it = item, rf = r.f, ko = r.o}) do
+    for name, value in pairs({it = item, rf = r.f, ko = r.o, ra = before ~= '0' and before or nil}) do
       fields[#fields + 1] = name
       fields[#fields + 1] = value
     end

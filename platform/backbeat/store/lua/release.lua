@@ -1,5 +1,6 @@
--- KEYS: run, timers | ARGV: prefix, run_id, holder, attempt, delay_ms, message, outcome, direct, requeue_ms, key_ttl | returns: {won, now, releases}
+-- KEYS: run, timers | ARGV: prefix, run_id, holder, attempt, delay_ms, message, outcome, direct, requeue_ms, key_ttl, at_least | returns: {won, now, releases}
 -- The holder gives a run back unfinished, through no fault of its job: its worker shuts down, or does not know the task.
+-- at_least: the newest attempt that somebody else remembers; after a loss of data the numbers here had begun anew.
 -- With delay_ms 0 the message goes out at once, else the run waits on the time index. The next claim raises the fence.
 -- include: common
 local now = now_ms()
@@ -13,6 +14,11 @@ if run[4] then
   return {1, now, releases}
 end
 tell(ARGV[1], 'released', ARGV[2], now, {'outcome', ARGV[7]})
+local forgotten = tonumber(ARGV[11]) - tonumber(run[3])
+if forgotten > 0 then
+  redis.call('HINCRBY', KEYS[1], 'a', forgotten)
+  redis.call('HINCRBY', KEYS[1], 'b', forgotten)
+end
 if ARGV[5] == '0' then
   queue_run(ARGV[1], ARGV[8], ARGV[2], ARGV[6], now + ARGV[9])
 else
