@@ -11,11 +11,12 @@ from backbeat.admin.history import DatabaseHistory
 from backbeat.admin.models import Run
 from backbeat.admin.records import DatabaseRecords
 from backbeat.core.job import JobSpec, Overlap
+from backbeat.core.keys import retried_id
 from backbeat.core.state import ASKS, LOSSES_BEFORE_QUARANTINE, TERMINAL, Ask, RunState
 from backbeat.errors import IllegalTransition, NotAllowed, UnknownRun
 from backbeat.runtime.duties import policies
 from backbeat.runtime.recorder import Recorder
-from backbeat.runtime.repeat import again, release, retried_id, retry
+from backbeat.runtime.repeat import again, release, retry
 from backbeat.runtime.submit import prepare
 from backbeat.store.events import EventStreams
 from backbeat.store.store import Store, open_store

@@ -36,6 +36,7 @@ LAZY: dict[str, tuple[str, str]] = {
     "run": ("backbeat.cli.run:run", "List, show, explain, cancel and repeat runs."),
     "forecast": ("backbeat.cli.forecast:forecast", "Show how many runs are due in the hours to come."),
     "dag": ("backbeat.cli.dag:dag", "Show, plan and run graphs."),
+    "backfill": ("backbeat.cli.backfill:backfill", "Run the occurrences of a stretch of time, behind everything else."),
     "cron": ("backbeat.cli.cron:cron", "Explain a cron expression and show its next times."),
     "import": ("backbeat.cli.importing:import_", "Take over schedules from crontab and other schedulers."),
     "sync": ("backbeat.cli.sync:sync", "Write the definitions of the code into the database."),

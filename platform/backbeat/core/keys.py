@@ -16,6 +16,7 @@ from backbeat.core.when import iso
 RunId = NewType("RunId", str)
 
 _OWNER_ENDS = re.compile(r"[@:#/]")
+_NUMBERED = re.compile(r"^(.*)~(\d+)$", re.DOTALL)
 
 
 def occurrence_id(schedule_id: str, nominal_ms: int) -> RunId:
@@ -30,6 +31,14 @@ _moment = lru_cache(maxsize=4096)(iso)
 def submitted_id(job: str, key: str) -> RunId:
     """The id of a run that a caller asked for, under the caller's idempotency key or a fresh unique one."""
     return RunId(f"{job}:{key}")
+
+
+def retried_id(run_id: str, job: str) -> RunId:
+    """The id of a run's retry: its own id as the key, with a number that counts up from retry to retry."""
+    rest = run_id[len(owner_of(run_id)) :].removeprefix(":")
+    found = _NUMBERED.match(rest)
+    stem, number = (found[1], int(found[2]) + 1) if found else (rest, 1)
+    return submitted_id(job, f"{stem}~{number}")
 
 
 def owner_of(identity: str) -> str:

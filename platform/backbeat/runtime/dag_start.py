@@ -15,6 +15,7 @@ from backbeat.core.plan import plan
 from backbeat.core.template import Template
 from backbeat.errors import UnknownJob, nearest
 from backbeat.runtime import registry
+from backbeat.runtime.backfill import LANE, LOWEST
 from backbeat.runtime.dag_advance import advance
 from backbeat.runtime.redeliver import message_of
 from backbeat.runtime.submit import prepare, template_of
@@ -69,7 +70,7 @@ def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], p
         wire.version,
         len(dag.nodes),
         facts,
-        [dumps(kind) for kind in _kinds(store, run_id, wire, _priority(store, run_id, dag, fields))],
+        [dumps(kind) for kind in _kinds(store, run_id, wire, _priority(store, run_id, dag, fields), lowest=LANE in fields)],
         _story(dag, wire, fields, params),
         message=message_of(store, run_id, fields) or "",
         max_active=dag.max_active,
@@ -80,10 +81,13 @@ def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], p
     return begun.outcome
 
 
-def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None) -> Iterator[dict[str, str]]:
+def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None, *, lowest: bool) -> Iterator[dict[str, str]]:
     slot = store.slots.of(run_id).slot
     for kind in wire.kinds:
         template = _changed(template_of(store, kind.job), wire.dag, kind, priority)
+        if lowest:
+            # No node of a backfill may overtake live work, whatever priority it has of its own.
+            template = replace(template, priority=LOWEST)
         store.index.keep_template(run_id, template)
         message = envelope(template.outline, _RUN, _NO_ARGUMENTS, slot=slot)
         yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message}

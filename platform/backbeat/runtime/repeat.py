@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backbeat.core.keys import RunId, owner_of, submitted_id
+from backbeat.core.keys import RunId, retried_id
 from backbeat.core.message import arguments_of
 from backbeat.core.state import Ask, RunState, require
 from backbeat.errors import NotAllowed, UnknownRun
@@ -16,8 +15,6 @@ from backbeat.runtime.records import Past, Records
 from backbeat.runtime.redeliver import message_of
 from backbeat.runtime.submit import prepare, submit
 from backbeat.store.store import Store
-
-_NUMBERED = re.compile(r"^(.*)~(\d+)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +40,6 @@ def retry(store: Store, records: Records, run_id: str, reason: str = "") -> Repe
     why = f"retry of {run_id}" + (f": {reason}" if reason else "")
     _, created = prepare(store, past.job, fresh, arguments_of(past.args, past.kwargs), reason=why, keyed=True, send=True)
     return Repeated(fresh, created)
-
-
-def retried_id(run_id: str, job: str) -> RunId:
-    """The id of a run's retry: its own id as the key, with a number that counts up from retry to retry."""
-    rest = run_id[len(owner_of(run_id)) :].removeprefix(":")
-    found = _NUMBERED.match(rest)
-    stem, number = (found[1], int(found[2]) + 1) if found else (rest, 1)
-    return submitted_id(job, f"{stem}~{number}")
 
 
 def again(

@@ -72,11 +72,13 @@ def prepare(
     reason: str = "",
     keyed: bool = False,
     send: bool = False,
+    facts: Mapping[str, str] | None = None,
 ) -> tuple[Template, bool]:
     """Put a run into the ledger; returns its policies and whether it is new.
 
     `send` also hands its message over, in the same script; without it the caller publishes one himself (Celery's canvas
     needs its own), or, should he die before that, the keeper does. A delayed run is always the keeper's to send.
+    `facts` are more fields of the run, as the ledger names them.
     """
     template = template_of(store, job)
     if priority is not None:
@@ -84,7 +86,7 @@ def prepare(
     store.index.keep_template(run_id, template)
     fields = {"j": job, "n": "", "q": template.queue, "tid": template.id, "x": arguments}
     extra = {"why": reason, "ky": "1" if keyed else "", "res": "" if send else "1"}
-    fields |= {name: value for name, value in extra.items() if value}
+    fields |= {name: value for name, value in extra.items() if value} | dict(facts or {})
     message = envelope(template.outline, run_id, arguments, slot=store.slots.of(run_id).slot) if send else ""
     created, _ = store.ledger.submit(run_id, fields, message, delay)
     return template, created

@@ -84,6 +84,12 @@ class EventStreams:
         return sum(pipe.execute())
 
 
+def oldest(slots: Slots, identity: str) -> int | None:
+    """When (epoch ms) the oldest event happened that history may not have yet, among those of a job; None: it has all."""
+    found = slots.client.xrange(slots.of(identity).events, count=1)
+    return int(str(found[0][0]).partition("-")[0]) if found else None
+
+
 def _events(reply: Any) -> list[RawEvent]:
     found: list[RawEvent] = []
     pairs = reply.items() if isinstance(reply, dict) else reply or ()

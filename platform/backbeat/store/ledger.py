@@ -202,6 +202,17 @@ class Ledger:
         """The fields of an unfinished run; empty when it is over or unknown."""
         return fields_of(self.slots.client.hgetall(self.slots.of(run_id).run(run_id)))
 
+    def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+        """The states of those runs that are unfinished, or whose end is still known because a caller gave their key."""
+        pipe = self.slots.client.pipeline(transaction=False)
+        for run_id in run_ids:
+            keys = self.slots.of(run_id)
+            pipe.hget(keys.run(run_id), "s")
+            pipe.get(f"{keys.prefix}done:{run_id}")
+        told = pipe.execute() if run_ids else []
+        pairs = zip(run_ids, told[::2], told[1::2], strict=True)
+        return {run_id: RunState(now or end) for run_id, now, end in pairs if now or end}
+
     def _tail(self) -> tuple[str, int, int]:
         return self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms
 

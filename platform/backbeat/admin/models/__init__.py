@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backbeat.admin.models.backfill import Backfill, BackfillSlot
 from backbeat.admin.models.calendar import Calendar
 from backbeat.admin.models.claim import Claim
 from backbeat.admin.models.dag import DagRun
@@ -10,4 +11,18 @@ from backbeat.admin.models.omission import Omission
 from backbeat.admin.models.problem import ImportProblem
 from backbeat.admin.models.run import Attempt, Run
 
-__all__ = ["Attempt", "Calendar", "Claim", "DagRun", "ImportProblem", "Job", "Omission", "Removal", "Run", "Schedule", "Source"]
+__all__ = [
+    "Attempt",
+    "Backfill",
+    "BackfillSlot",
+    "Calendar",
+    "Claim",
+    "DagRun",
+    "ImportProblem",
+    "Job",
+    "Omission",
+    "Removal",
+    "Run",
+    "Schedule",
+    "Source",
+]
