@@ -57,6 +57,8 @@ class Settings:
     """The largest result, as JSON, that history keeps."""
     log_limit: int = 256 * 1024
     """The most log text that one attempt keeps."""
+    history_retention: float | None = None
+    """How long history keeps what is over; None keeps it for ever."""
     flower_url: str | None = None
     """Where operators reach Flower; None hides the links."""
 
@@ -113,6 +115,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"BACKBEAT_SCHEDULER_LEASE: expected 1s or more; got {settings.scheduler_lease:g}s."
     if settings.shards > settings.slots:
         yield f"BACKBEAT_SHARDS: expected at most BACKBEAT_SLOTS ({settings.slots}); got {settings.shards}."
+    if settings.history_retention is not None and settings.history_retention < 86_400:
+        yield f"BACKBEAT_HISTORY_RETENTION: expected 1d or more; got {settings.history_retention:g}s. Without it history stays."
     if settings.requeue_after <= settings.run_lease:
         lease = f"the run lease ({settings.run_lease:g}s)"
         yield f"BACKBEAT_REQUEUE_AFTER: expected more than {lease}; got {settings.requeue_after:g}s."
@@ -199,6 +203,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "BACKBEAT_CLAIM_RETENTION": ("claim_retention", _duration),
     "BACKBEAT_RESULT_LIMIT": ("result_limit", _size),
     "BACKBEAT_LOG_LIMIT": ("log_limit", _size),
+    "BACKBEAT_HISTORY_RETENTION": ("history_retention", _duration),
     "BACKBEAT_FLOWER_URL": ("flower_url", _http),
 }
 

@@ -7,12 +7,13 @@ can't be read from is logged and passed over: one strange event must never stop 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db import close_old_connections, transaction
+from django.db import IntegrityError, close_old_connections, connections, transaction
 
-from backbeat.admin import snapshot
+from backbeat.admin import clock, months, snapshot
 from backbeat.admin.models import Attempt, DagRun, Omission, Run
 from backbeat.admin.upsert import Merge, Row
 from backbeat.core.state import TRANSITIONS, RunState
@@ -53,6 +54,7 @@ RUNS = Merge(
         "result": "newest",
         "dag_run": "fill",
         "node": "fill",
+        "month": "month",
         "seen": "most",
     },
     final=FINAL_RUNS,
@@ -71,6 +73,7 @@ ATTEMPTS = Merge(
         "error_message": "newest",
         "traceback": "newest",
         "log": "fill",
+        "month": "month",
         "seen": "most",
     },
     final=FINAL_ATTEMPTS,
@@ -123,9 +126,36 @@ class DatabaseHistory:
         for event in events:
             for table, row in rows_of(event):
                 rows[id(table)].append(row)
+        folded = {id(table): table.fold(rows[id(table)]) for table in TABLES}
+        first = {event.run_id for event in events if event.first}
+        if not first or connections[self.using].vendor != "postgresql" or not self._insert(folded, first):
+            self._merge(folded)
+
+    def tidy(self, retention: float | None) -> int:
+        """Make the months to come, and take away a bounded part of what is older than `retention`."""
+        close_old_connections()
+        now = clock.now()
+        made = months.make_room(now, self.using)
+        gone = months.prune(now - timedelta(seconds=retention), self.using) if retention else months.Pruned()
+        return len(made) + len(gone.months) + gone.rows
+
+    def _insert(self, folded: dict[int, list[Row]], first: Collection[str]) -> bool:
+        """Store all, taking the runs named in `first` for new. False, and nothing stored, when one of them was not."""
+        try:
+            with transaction.atomic(using=self.using):
+                for table in TABLES:
+                    rows = folded[id(table)]
+                    table.insert([row for row in rows if row.get("run_id") in first], self.using)
+                    table.write([row for row in rows if row.get("run_id") not in first], self.using)
+        except IntegrityError:
+            log.info("a batch holds runs that are recorded already: it is merged")
+            return False
+        return True
+
+    def _merge(self, folded: dict[int, list[Row]]) -> None:
         with transaction.atomic(using=self.using):
             for table in TABLES:
-                table.write(table.fold(rows[id(table)]), self.using)
+                table.write(folded[id(table)], self.using)
 
 
 def rows_of(event: Event) -> list[tuple[Merge, Row]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from backbeat.admin.clean import moment, parsed, text, whole
 from backbeat.admin.models.fields import NAME, RUN_ID, SCHEDULE_ID
 from backbeat.admin.upsert import Row
-from backbeat.core.keys import occurrence_id, owner_of
+from backbeat.core.keys import month_in, occurrence_id, owner_of
 from backbeat.core.state import Reason, RunState
 from backbeat.core.when import to_ms
 
@@ -62,6 +63,7 @@ def run(event: Event) -> Row:
         "result": text(data.get("result"), RESULT),
         "dag_run": text(data.get("dag_run"), RUN_ID),
         "node": text(data.get("node"), NAME + 20),
+        "month": _month(event),
         "seen": _seen(event),
     }
 
@@ -83,6 +85,7 @@ def attempt(event: Event) -> Row | None:
         **_error(event),
         "traceback": text((_mapping(data.get("error"))).get("traceback"), TRACEBACK),
         "log": text(data.get("log"), LOG),
+        "month": _month(event),
         "seen": _seen(event),
     }
 
@@ -159,6 +162,24 @@ def _occurrence(event: Event) -> tuple[str, datetime | None]:
     if when is None or not schedule:
         return "", when
     return (schedule if occurrence_id(schedule, to_ms(when)) == event.run_id else ""), when
+
+
+def _month(event: Event) -> date:
+    """The month under which a run and its attempts are filed: the same for every event of it, in whatever order they come.
+
+    It is told by the moment in the run's id, else by when the DAG run of a node began, else by when the run was made.
+    """
+    named = month_in(event.run_id)
+    if named is None:
+        data = event.data
+        born = moment(data.get("born")) or moment(data.get("queued_at")) or _at(event)
+        named = born.year, born.month
+    return _first_of(*named)
+
+
+@lru_cache
+def _first_of(year: int, month: int) -> date:
+    return date(max(year, 1), min(max(month, 1), 12), 1)
 
 
 def _state(event: Event) -> RunState:

@@ -35,6 +35,7 @@ LAZY: dict[str, tuple[str, str]] = {
     "job": ("backbeat.cli.job:job", "List, show, run, pause and resume jobs."),
     "run": ("backbeat.cli.run:run", "List, show, explain, cancel and repeat runs."),
     "forecast": ("backbeat.cli.forecast:forecast", "Show how many runs are due in the hours to come."),
+    "history": ("backbeat.cli.history:history", "Show what history holds and take old months away."),
     "dag": ("backbeat.cli.dag:dag", "Show, plan and run graphs."),
     "backfill": ("backbeat.cli.backfill:backfill", "Run the occurrences of a stretch of time, behind everything else."),
     "cron": ("backbeat.cli.cron:cron", "Explain a cron expression and show its next times."),

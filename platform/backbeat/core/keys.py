@@ -17,6 +17,7 @@ RunId = NewType("RunId", str)
 
 _OWNER_ENDS = re.compile(r"[@:#/]")
 _NUMBERED = re.compile(r"^(.*)~(\d+)$", re.DOTALL)
+_MONTH = re.compile(r"@(\d{4})-(\d\d)-\d\dT")
 
 
 def occurrence_id(schedule_id: str, nominal_ms: int) -> RunId:
@@ -44,6 +45,12 @@ def retried_id(run_id: str, job: str) -> RunId:
 def owner_of(identity: str) -> str:
     """The job or DAG that a run id or schedule id belongs to."""
     return _OWNER_ENDS.split(identity, maxsplit=1)[0]
+
+
+def month_in(run_id: str) -> tuple[int, int] | None:
+    """Year and month of the moment that a run id holds; None for an id that a caller or chance gave."""
+    found = _MONTH.search(run_id)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def slot_of(identity: str, slots: int) -> int:

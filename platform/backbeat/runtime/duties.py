@@ -23,6 +23,7 @@ from backbeat.store.store import Store, open_store
 SWEEP_EVERY = 5.0
 """Seconds between two looks whether a comparison of everything is due."""
 TEND_EVERY = 2.0
+TIDY_EVERY = 3600.0
 REAP_EVERY = 0.5
 """Seconds between two looks: how late a due retry may be."""
 
@@ -33,11 +34,13 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
     recorder = Recorder(EventStreams(store.slots, INCARNATION), history, lambda run_id, tid: policies(store, run_id, tid))
     reaper = Reaper(store, settings().run_lease, lines_of(app, store))
     sweeper = Sweeper(store, definitions)
+    retention = settings().history_retention
     found = [
         Duty("recorder", recorder.step, 0.0, recorder.start),
         Duty("reaper", reaper.step, REAP_EVERY),
         Duty("sweeper", sweeper.step, SWEEP_EVERY),
         Duty("definitions", definitions.tend, TEND_EVERY),
+        Duty("months", lambda: history.tidy(retention), TIDY_EVERY),
         Duty("graphs", DagKeeper(store).step, REAP_EVERY),
     ]
     if not store.slots.direct:

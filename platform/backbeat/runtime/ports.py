@@ -20,6 +20,8 @@ class Event:
     run_id: str
     at: int
     data: Mapping[str, Any] = field(default_factory=dict)
+    first: bool = False
+    """Whether it seems to be the first that history hears of its run: a hint that makes recording cheaper, no promise."""
 
 
 class History(Protocol):
@@ -27,6 +29,9 @@ class History(Protocol):
 
     def record(self, events: Sequence[Event]) -> None:
         """Write all of them or none."""
+
+    def tidy(self, retention: float | None) -> int:
+        """Make room for what comes, take away what is older than `retention` (seconds; None: nothing). How much that was."""
 
 
 class Definitions(Protocol):

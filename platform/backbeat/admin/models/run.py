@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from backbeat.admin.models.fields import NAME, RUN_ID, SCHEDULE_ID, long, moment, short
+from backbeat.admin.models.fields import NAME, RUN_ID, SCHEDULE_ID, filed, long, moment, short
 
 
 class Run(models.Model):
@@ -37,6 +37,7 @@ class Run(models.Model):
     result = long(help_text="JSON text.")
     dag_run = short(RUN_ID)
     node = short(NAME + 20)
+    month = filed()
     seen = models.BigIntegerField(default=0)
 
     class Meta:
@@ -74,6 +75,7 @@ class Attempt(models.Model):
     error_message = long()
     traceback = long()
     log = long()
+    month = filed()
     seen = models.BigIntegerField(default=0)
 
     class Meta:

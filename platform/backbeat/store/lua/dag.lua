@@ -27,9 +27,9 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   local engine, settle, launch = {}, nil, nil
 
   local function open(id)
-    local h = redis.call('HMGET', prefix .. 'dag:' .. id, 'v', 'e', 'nominal', 'paused', 'cancel', 'j', 'n', 're')
+    local h = redis.call('HMGET', prefix .. 'dag:' .. id, 'v', 'e', 'nominal', 'paused', 'cancel', 'j', 'n', 're', 'c')
     if not h[1] then return nil end
-    local d = {id = id, json = h[2], nominal = h[3], paused = h[4], cancel = h[5], name = h[6], n = tonumber(h[7]), rerun = h[8]}
+    local d = {id = id, json = h[2], nominal = h[3], paused = h[4], cancel = h[5], name = h[6], n = tonumber(h[7]), rerun = h[8], born = h[9] or now}
     d.graph = prefix .. 'graph:' .. h[1]
     for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a'}) do d[letter] = prefix .. 'dag.' .. letter .. ':' .. id end
     d.key, d.budget, d.queue, d.first, d.settled, d.bad = prefix .. 'dag:' .. id, BUDGET, {}, 1, 0, 0
@@ -71,7 +71,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     if state then redis.call('DEL', key) end
     local k, arguments = kind(d, r.k), r.x or '[[],\t{}]'
     if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
-    local fields = {'s', 'queued', 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place}
+    local fields = {'s', 'queued', 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place, 'b', d.born}
     for name, value in pairs({it = item, rf = r.f, ko = r.o, ra = before ~= '0' and before or nil}) do
       fields[#fields + 1] = name
       fields[#fields + 1] = value
@@ -85,7 +85,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
   local function tell_node(d, place, code, extra)
     local r = record(d, place)
-    local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, 'state', STATES[code]}
+    local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, '.b', d.born, 'state', STATES[code]}
     -- After a rerun this is one more attempt, so that history takes it for the newer one.
     local before = d.rerun and tonumber(redis.call('HGET', d.a, place) or 0) or 0
     if before > 0 then
