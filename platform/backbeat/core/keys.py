@@ -22,11 +22,11 @@ _MONTH = re.compile(r"@(\d{4})-(\d\d)-\d\dT")
 
 def occurrence_id(schedule_id: str, nominal_ms: int) -> RunId:
     """The id of the one run of an occurrence: `reports.daily@2026-11-23T02:00:00Z`."""
-    return RunId(f"{schedule_id}@{_moment(nominal_ms)}")
+    return RunId(f"{schedule_id}@{moment_of(nominal_ms)}")
 
 
-_moment = lru_cache(maxsize=4096)(iso)
-"""Many schedules fall on the same moments."""
+moment_of = lru_cache(maxsize=4096)(iso)
+"""A nominal time as run ids have it. Many schedules fall on the same moments."""
 
 
 def submitted_id(job: str, key: str) -> RunId:

@@ -10,13 +10,13 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 ORIGIN = "backbeat"
 VERSION = 1
 """Of what our own header means. A message of another version says so by `v` in it; a worker leaves newer ones to others."""
-_EMBED = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
+_EMBED = b64encode(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]').decode()
 _CUT = 1024
 
 
@@ -44,23 +44,39 @@ class Outline:
     priority: int = 0
     """The broker's own priority, for queues that have any; ours are queues of their own."""
 
-    @cached_property
-    def parts(self) -> tuple[str, str]:
-        """The text before and after what differs from message to message."""
-        task, queue = dumps(self.task), dumps(self.queue)
-        limits = dumps([self.timeout, self.soft_timeout])
-        ignore = "true" if self.ignore_result else "false"
-        more = f"{self.headers}," if self.headers else ""
-        front = (
-            f'"content-encoding":"utf-8","content-type":"application/json","headers":{{"lang":"py","task":{task},"shadow":null,'
-            f'"eta":null,"expires":null,"group":null,"group_index":null,"parent_id":null,"timelimit":{limits},"origin":"{ORIGIN}",'
-            f'"ignore_result":{ignore},"replaced_task_nesting":0,"stamped_headers":null,"stamps":{{}},{more}'
-        )
-        back = (
-            f'"delivery_mode":2,"delivery_info":{{"exchange":"","routing_key":{queue}}},'
-            f'"priority":{self.priority},"body_encoding":"base64"'
-        )
-        return front, back
+
+Mould = tuple[str, ...]
+"""The seven texts of a message around what differs from run to run: the schedule, the run id four times, the arguments."""
+
+
+@lru_cache(maxsize=4096)
+def mould_of(outline: Outline, slot: int | None, attempt: int = 0, expires: str = "", *, periodic: bool = True) -> Mould:
+    """The mould of messages that differ in nothing but schedule, run id and arguments; see `envelope` for the options.
+
+    `fill` and lua/fire.lua put the messages together.
+    """
+    limits = dumps([outline.timeout, outline.soft_timeout])
+    ledger = "" if slot is None else f'"backbeat":{{"slot":{slot}}},'
+    more = f"{outline.headers}," if outline.headers else ""
+    front = (
+        '{"content-encoding":"utf-8","content-type":"application/json","headers":{"lang":"py",'
+        f'"task":{dumps(outline.task)},"shadow":null,"eta":null,"expires":{_quoted(expires) if expires else "null"},'
+        f'"group":null,"group_index":null,"parent_id":null,"timelimit":{limits},"origin":"{ORIGIN}",'
+        f'"ignore_result":{"true" if outline.ignore_result else "false"},"replaced_task_nesting":0,"stamped_headers":null,'
+        f'"stamps":{{}},"retries":{attempt},{more}{ledger}'
+    )
+    back = (
+        f'{_EMBED}","properties":{{"reply_to":"","delivery_mode":2,"priority":{outline.priority},"body_encoding":"base64",'
+        f'"delivery_info":{{"exchange":"","routing_key":{dumps(outline.queue)}}},"correlation_id":"'
+    )
+    schedule = (f'{front}"periodic_task_name":"', '","id":"') if periodic else (front, '"id":"')
+    return *schedule, '","root_id":"', '",', back, '","delivery_tag":"', '"}}'
+
+
+def fill(mould: Mould, schedule: str, run: str, arguments: str, tag: str) -> str:
+    """One message. `arguments` as `arguments_in` writes them; the names as they stand inside the quotes of JSON."""
+    front, before_id, before_root, before_arguments, back, before_tag, end = mould
+    return f"{front}{schedule}{before_id}{run}{before_root}{run}{before_arguments}{arguments}{back}{run}{before_tag}{tag}{end}"
 
 
 def arguments_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -73,11 +89,13 @@ def arguments_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _body(arguments: str) -> tuple[str, str, str]:
-    """base64 body, and how tools show the arguments: as JSON, quoted."""
+def arguments_in(arguments: str) -> str:
+    """Arguments as they stand in a message: how tools show them (as JSON, quoted), and the body as far as they reach in it."""
     args, kwargs = arguments[1:-1].split("\t")
-    body = b64encode(f"{arguments[:-1]},{_EMBED}]".encode()).decode()
-    return body, _quoted(args[:-1][:_CUT]), _quoted(kwargs[:_CUT])
+    data = arguments[:-1].encode()
+    # Blanks that JSON allows make the length a multiple of three, so that base64 can go on with what all bodies share.
+    body = b64encode(data + b" " * (-(len(data) + 1) % 3) + b",").decode()
+    return f'"argsrepr":{_quoted(args[:-1][:_CUT])},"kwargsrepr":{_quoted(kwargs[:_CUT])}}},"body":"{body}'
 
 
 def envelope(
@@ -98,15 +116,6 @@ def envelope(
     header that django-celery-beat sends. Without a `slot` the ledger does not know the run: any worker may run it,
     and it may start until `expires` (ISO date) by that worker's clock.
     """
-    body, args_repr, kwargs_repr = _body(arguments)
-    front, back = outline.parts
-    name = _quoted(run_id)
-    periodic = f'"periodic_task_name":{_quoted(schedule)},' if schedule else ""
-    ledger = "" if slot is None else f'"backbeat":{{"slot":{slot}}},'
-    if expires:
-        front = front.replace('"expires":null', f'"expires":{_quoted(expires)}', 1)
-    return (
-        f'{{"body":"{body}",{front}{periodic}{ledger}"id":{name},"root_id":{name},"retries":{attempt},'
-        f'"argsrepr":{args_repr},"kwargsrepr":{kwargs_repr}}},'
-        f'"properties":{{"correlation_id":{name},"reply_to":"",{back},"delivery_tag":{_quoted(tag) if tag else name}}}}}'
-    )
+    run, name = _quoted(run_id)[1:-1], _quoted(schedule)[1:-1]
+    mould = mould_of(outline, slot, attempt, expires, periodic=bool(schedule))
+    return fill(mould, name, run, arguments_in(arguments), _quoted(tag)[1:-1] if tag else run)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
-from itertools import chain
 
 from backbeat.core import entry as entries
 from backbeat.core.due import decide
-from backbeat.core.entry import Entry, offset
+from backbeat.core.entry import Entry, Timing, offset
 from backbeat.core.foreign import is_foreign
-from backbeat.core.keys import occurrence_id
-from backbeat.core.message import envelope
+from backbeat.core.keys import moment_of
+from backbeat.core.message import mould_of
 from backbeat.core.template import Template
 from backbeat.core.when import iso
 from backbeat.errors import BackbeatError
 from backbeat.runtime.meter import Meter
-from backbeat.runtime.redeliver import scheduled_fields
-from backbeat.store.index import Due, Fired, Firing
+from backbeat.runtime.redeliver import scheduled_facts
+from backbeat.store.batch import Batch, Fire, Step
+from backbeat.store.index import Due, Fired
 from backbeat.store.leases import Lease
 from backbeat.store.store import Store
 
@@ -69,10 +68,10 @@ class Firer:
 
     def write(self, dues: Sequence[Due]) -> None:
         """Decide what was read and write it back. A shard whose lease turns out to be gone is left to its new leader."""
-        under_way: tuple[int, Sequence[Firing], Future[Fired]] | None = None
+        under_way: tuple[int, Batch, Future[Fired]] | None = None
         lost: set[int] = set()
         for due in dues:
-            for batch in _batches(self._firings(due)):
+            for batch in self._batches(due):
                 if under_way is not None and not self._count(*under_way):
                     lost.add(under_way[0])
                 under_way = None
@@ -82,58 +81,64 @@ class Firer:
         if under_way is not None:
             self._count(*under_way)
 
-    def _count(self, shard: int, batch: Sequence[Firing], answer: Future[Fired]) -> bool:
+    def _count(self, shard: int, batch: Batch, answer: Future[Fired]) -> bool:
         fired = answer.result()
         self._moved()
-        self.meter.fired(fired, Counter(chain.from_iterable(firing.due for firing in batch)))
+        self.meter.fired(fired, batch.due())
         if not fired.leads:
             log.warning("shard %d: the lease is gone; its work is left to the new leader", shard)
         return fired.leads
 
-    def _firings(self, due: Due) -> Iterator[Firing]:
+    def _batches(self, due: Due) -> Iterator[Batch]:
+        """What is due in a shard, in batches of about FIRE_LIMIT runs; one entry is never split."""
+        batch, steps = Batch(), _Steps(due, self.store, self.gate)
         for schedule_id, score, record in due.items:
             try:
-                yield self._firing(due, schedule_id, score, record)
+                entry = entries.read(schedule_id, record, self.store.calendars.known)
+                batch.add(schedule_id, entry.arguments, steps.of(entry, score))
             except (BackbeatError, ArithmeticError, LookupError, TypeError, ValueError) as error:
                 # One bad record must not stop the tick: it is parked with its reason and shown.
                 log.error("schedule %s is parked: %s", schedule_id, error)  # noqa: TRY400 - the reason says it all
                 self.meter.parked()
                 self.store.index.park(due.lease.shard, schedule_id, str(error))
+            if batch.size >= FIRE_LIMIT:
+                yield batch
+                batch = Batch()
+        if batch.size:
+            yield batch
 
-    def _firing(self, due: Due, schedule_id: str, score: str, record: str) -> Firing:
-        entry = entries.read(schedule_id, record, self.store.calendars.known)
-        template = self.store.index.template(due.lease.shard, entry.template_id)
+
+class _Steps:
+    """The steps of what one shard has due, each decided once: entries are many, timings and policies few."""
+
+    def __init__(self, due: Due, store: Store, gate: Gate) -> None:
+        self._due = due
+        self._store = store
+        self._gate = gate
+        self._known: dict[tuple[Timing, str, str, int, bool], Step] = {}
+
+    def of(self, entry: Entry, score: str) -> Step:
+        """The step of an entry that was read at this score. Raises LookupError when its policies are missing."""
+        shift, foreign = offset(entry.id, entry.timing.jitter), is_foreign(entry.id)
+        key = entry.timing, entry.template_id, score, shift, foreign
+        step = self._known.get(key)
+        if step is None:
+            step = self._known[key] = self._decided(entry, score, shift, self._gate.told if foreign else "")
+        return step
+
+    def _decided(self, entry: Entry, score: str, shift: int, told: str) -> Step:
+        template = self._store.index.template(self._due.lease.shard, entry.template_id)
         if template is None:
             raise LookupError(f"its policies (template {entry.template_id}) are missing; save the job again to mend it")
-        decision = decide(due.now, int(float(score)), entry, template)
-        runs = [self._run(due.lease.shard, entry, template, nominal) for nominal in decision.fires]
-        shift = offset(entry.id, entry.timing.jitter)
-        due_at = [nominal + shift for nominal in decision.fires] if shift else decision.fires
-        told = self.gate.told if is_foreign(schedule_id) else ""
+        decision = decide(self._due.now, int(float(score)), entry, template)
+        fires = [self._fire(template, nominal, shift, told) for nominal in decision.fires]
         omissions = [astuple(one) for one in decision.omissions]
-        return Firing(schedule_id, score, entry.score(decision.next), runs, omissions, due_at, told, entry.timing.limit)
+        limit, overlap = entry.timing.limit or 0, template.overlap.value
+        return Step(score, entry.score(decision.next), fires, omissions, template.queue, overlap, told, limit)
 
-    def _run(self, shard: int, entry: Entry, template: Template, nominal: int) -> tuple[str, ...]:
-        run_id = occurrence_id(entry.id, nominal)
-        if self.gate.told == "stock" and is_foreign(entry.id):
-            deadline = template.start_deadline
-            expires = "" if deadline is None else iso(nominal + round(deadline * 1000))
-            message = envelope(template.outline, run_id, entry.arguments, slot=None, schedule=entry.id, expires=expires)
-        else:
-            message = envelope(template.outline, run_id, entry.arguments, slot=shard, schedule=entry.id)
-        fields = scheduled_fields(entry, nominal, template)
-        return run_id, entry.job, str(nominal), template.queue, fields, template.overlap.value, message
-
-
-def _batches(firings: Iterator[Firing]) -> Iterator[list[Firing]]:
-    """Firings in batches of about FIRE_LIMIT runs; one entry is never split."""
-    batch: list[Firing] = []
-    size = 0
-    for firing in firings:
-        batch.append(firing)
-        size += len(firing.runs) + 1
-        if size >= FIRE_LIMIT:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    def _fire(self, template: Template, nominal: int, shift: int, told: str) -> Fire:
+        expires = ""
+        if told == "stock" and template.start_deadline is not None:
+            expires = iso(nominal + round(template.start_deadline * 1000))
+        mould = mould_of(template.outline, None if told == "stock" else self._due.lease.shard, expires=expires)
+        return Fire(nominal, moment_of(nominal), mould, scheduled_facts(template, nominal, shift), nominal + shift)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from uuid import uuid4
 
-from backbeat.core.entry import Entry, offset
 from backbeat.core.message import envelope
 from backbeat.core.template import Template
 from backbeat.store.ledger import PACKED
@@ -32,17 +31,15 @@ def schedule_of(fields: Mapping[str, str]) -> str:
     return (fields.get("sid") or fields["j"]) if fields.get("n") else ""
 
 
-def scheduled_fields(entry: Entry, nominal: int, template: Template) -> str:
-    """The packed fields of a run that a schedule asked for.
+def scheduled_facts(template: Template, nominal: int, shift: int) -> str:
+    """The packed fields of a run that a schedule asked for, apart from whose run it is and its arguments.
 
-    What follows from another field (the schedule id from a job with one schedule, the effective time from the nominal
-    one without jitter) is left out: there may be many runs.
+    What follows from another field (the effective time from the nominal one, when `shift` (ms) is 0) is left out: there
+    may be many runs.
     """
-    fields = ["j", entry.job, "n", str(nominal), "q", template.queue, "tid", template.id, "x", entry.arguments]
-    if entry.id != entry.job:
-        fields += ["sid", entry.id]
-    if entry.timing.jitter:
-        fields += ["e", str(nominal + offset(entry.id, entry.timing.jitter))]
+    fields = ["n", str(nominal), "q", template.queue, "tid", template.id]
+    if shift:
+        fields += ["e", str(nominal + shift)]
     if template.start_deadline is not None:
         fields += ["dl", str(nominal + round(template.start_deadline * 1000))]
     if template.sending and template.sending.results:

@@ -10,8 +10,8 @@ from typing import Any
 from backbeat.core import template as templates
 from backbeat.core.entry import NEVER, RS, Entry, Timing, entries_of
 from backbeat.core.job import JobSpec
-from backbeat.core.message import dumps
 from backbeat.core.template import Template
+from backbeat.store.batch import Batch
 from backbeat.store.calendars import Calendars
 from backbeat.store.leases import Lease
 from backbeat.store.scripts import run_many, script
@@ -29,24 +29,6 @@ class Due:
     leads: bool
     next: int | None
     items: list[tuple[str, str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """One entry's step: from the score that was read to the next, with the runs and omissions that lie between.
-
-    `due` holds the effective times (epoch ms) of the runs, for whoever measures how late they are. `told` says how fires
-    of entries from other schedulers' storage are noted; see lua/fire.lua. `limit` is how many runs it may have in all.
-    """
-
-    id: str
-    seen: str
-    next: str
-    runs: Sequence[Sequence[Any]]
-    omissions: Sequence[Sequence[Any]]
-    due: Sequence[int] = ()
-    told: str = ""
-    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +178,10 @@ class ScheduleIndex:
         replies = run_many(self.slots.client, calls) if calls else []
         return [_due(lease, reply) for lease, reply in zip(leases, replies, strict=True)]
 
-    def fire(self, lease: Lease, batch: Sequence[Firing]) -> Fired:
+    def fire(self, lease: Lease, batch: Batch) -> Fired:
         """Advance entries and create their runs in one script, under the lease's fence."""
         keys = self.slots.all[lease.shard]
-        messages: list[str] = []
-        entries = [[f.id, f.seen, f.next, [_numbered(run, messages) for run in f.runs], f.omissions, *_told(f)] for f in batch]
-        argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, dumps(entries), *messages]
+        argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, *batch.argv()]
         reply = script("fire")(self.slots.client, [keys.lease, keys.due, keys.entries], argv)
         now, leads, fired, refused, duplicates, *missed = reply
         return Fired(bool(leads), now, fired, refused, duplicates, dict(zip(missed[::2], missed[1::2], strict=True)))
@@ -220,19 +200,6 @@ class ScheduleIndex:
         for keys in self.slots.all:
             found |= {str(name): str(why) for name, why in self.slots.client.hgetall(keys.parked).items()}
         return found
-
-
-def _numbered(run: Sequence[Any], messages: list[str]) -> list[Any]:
-    """A run with the number of its message in place of the message."""
-    *facts, message = run
-    messages.append(message)
-    return [*facts, len(messages)]
-
-
-def _told(firing: Firing) -> list[Any]:
-    if firing.limit is not None:
-        return [firing.told, firing.limit]
-    return [firing.told] if firing.told else []
 
 
 def timing_of(record: str) -> str:

@@ -1,17 +1,19 @@
 -- KEYS: lease, due, entries | ARGV: holder, fence, prefix, direct, requeue_ms, batch, ... | returns: {now, leads, fired, refused, duplicate, reason, count, ...}
 -- Advance entries and turn their occurrences into runs, all or nothing for each entry.
--- batch: JSON list of {id, score seen, next score, runs, omissions, told, limit};
---   run: {run id, job, nominal, queue, packed fields, overlap policy, number of its message};
---   omission: {reason, from, to, count}; told: absent or '' for jobs. Fires of other entries are noted for whoever reports them
---   to the storage they came from: 'ledger', or 'stock' when their workers don't know the ledger, which then keeps no run;
---   limit: how many runs the entry may have in all, absent for any number. With the last of them it is never due again, and
+-- batch: JSON of store/batch.py. Entry i is named ids[i], takes steps[taken[i]] and gives its runs the arguments given[i].
+--   step: seen (the score that was read), next, queue, overlap, omissions {reason, from, to, count}, and its fires:
+--   {nominal, the same in words, number of the mould of its message, packed facts};
+--   told: '' for jobs. Fires of other entries are noted for whoever reports them to the storage they came from: 'ledger', or
+--   'stock' when their workers don't know the ledger, which then keeps no run;
+--   limit: how many runs the entry may have in all, 0 for any number. With the last of them it is never due again, and
 --   what would have followed is no omission.
--- After the batch the messages come as arguments of their own: reading them as JSON would cost more than all the rest.
+-- After the batch, arguments come in twos: as a run keeps them, and as a message has them.
 -- An entry whose score is no longer the one that was read is refused: somebody edited it or a later leader advanced it.
 -- include: common
 local now = now_ms()
 if not leads(KEYS[1], ARGV[1], ARGV[2], now) then return {now, 0, 0, 0, 0} end
 local prefix, direct, requeue_at = ARGV[3], ARGV[4], now + ARGV[5]
+local batch, run_key, created = cjson.decode(ARGV[6]), ARGV[3] .. 'run:', 'c\31' .. now .. '\31j\31'
 local fired, refused, omitted, duplicate = 0, 0, {}, 0
 local scores, timers, queues = {}, {}, {}
 
@@ -20,83 +22,111 @@ local function omit(id, reason, from, to, count)
   omitted[reason] = (omitted[reason] or 0) + count
 end
 
--- The new run waits behind the one that holds the job's slot.
-local function stand_in_line(run_id, job, packed, message)
-  redis.call('HSET', prefix .. 'run:' .. run_id, 's', 'pending', 'c', now, 'm', message, 'p', packed)
-  redis.call('RPUSH', prefix .. 'line:' .. job, run_id)
+-- The fields of a run as one text, for `open_run`.
+local function pack(id, fire, given)
+  local arguments, hash = '\31x\31' .. ARGV[5 + 2 * given] .. '\31' .. fire[4], string.find(id, '#', 1, true)
+  if not hash then return created .. id .. arguments end
+  return created .. string.sub(id, 1, hash - 1) .. arguments .. '\31sid\31' .. id
+end
+
+-- core/message.py says what stands in the mould; `fill` there is this function.
+local function message_of(id, run_id, fire, given)
+  local m = batch.moulds[fire[3]]
+  return m[1] .. id .. m[2] .. run_id .. m[3] .. run_id .. m[4] .. ARGV[6 + 2 * given] .. m[5] .. run_id .. m[6] .. run_id .. m[7]
 end
 
 -- overlap=replace: whoever waits is cancelled at once, whoever runs is asked to stop.
 local function replace(job, holder_id)
   local waiting = redis.call('LRANGE', prefix .. 'line:' .. job, 0, -1)
   redis.call('DEL', prefix .. 'line:' .. job)
-  waiting[#waiting + 1] = redis.call('HGET', prefix .. 'run:' .. holder_id, 's') ~= 'running' and holder_id or nil
+  waiting[#waiting + 1] = redis.call('HGET', run_key .. holder_id, 's') ~= 'running' and holder_id or nil
   for _, id in ipairs(waiting) do end_run(prefix, direct, id, 'cancelled', now, requeue_at, 1, {'reason', 'replaced'}) end
   if redis.call('HGET', prefix .. 'busy', job) then ask_to_stop(prefix, holder_id, 'replaced', now) end
 end
 
--- Whether the run may be queued at once, as far as the job's earlier runs are concerned.
-local function has_room(id, run_id, job, nominal, packed, overlap, message)
+-- Whether the run may be queued at once, as far as the job's earlier runs are concerned; if so, it takes the job's slot.
+local function has_room(job, run_id, overlap)
   local holder_id = redis.call('HGET', prefix .. 'busy', job)
   if holder_id and overlap == 'replace' then
     replace(job, holder_id)
     holder_id = redis.call('HGET', prefix .. 'busy', job)
   end
-  if not holder_id then
-    redis.call('HSET', prefix .. 'busy', job, run_id)
-    return true
-  end
-  if overlap == 'skip' then
-    omit(id, 'overlap', nominal, nominal, 1)
-  else
-    stand_in_line(run_id, job, packed, message)
-    fired = fired + 1
-  end
-  return false
+  if holder_id then return false end
+  redis.call('HSET', prefix .. 'busy', job, run_id)
+  return true
 end
 
-local function fire(id, told, run_id, job, nominal, queue, packed, overlap, number)
-  local key, message = prefix .. 'run:' .. run_id, ARGV[6 + number]
-  if told ~= 'stock' then
-    if redis.call('EXISTS', key) == 1 then
-      duplicate = duplicate + 1
-      return
-    end
-    if overlap ~= 'allow' and not has_room(id, run_id, job, nominal, packed, overlap, message) then return end
-    redis.call('HSET', key, 's', 'queued', 'c', now, 'p', packed)
-    timers[#timers + 1] = requeue_at
-    timers[#timers + 1] = run_id
-  end
+-- The new run waits behind the one that holds the job's slot.
+local function stand_in_line(job, run_id, packed, message)
+  redis.call('HSET', run_key .. run_id, 's', 'pending', 'm', message, 'p', packed)
+  redis.call('RPUSH', prefix .. 'line:' .. job, run_id)
+  fired = fired + 1
+end
+
+local function push(queue, message)
   local line = queues[queue] or {}
   queues[queue] = line
   line[#line + 1] = message
   fired = fired + 1
 end
 
-local batch, ids = cjson.decode(ARGV[6]), {}
-for i, entry in ipairs(batch) do ids[i] = entry[1] end
-local places = redis.call('ZMSCORE', KEYS[2], unpack(ids))
-for i, entry in ipairs(batch) do
-  local id, seen, next_score, runs, omissions = entry[1], entry[2], entry[3], entry[4], entry[5]
-  if places[i] ~= seen then
-    refused = refused + 1
+-- Most of a batch were never seen before: one question for all of them is enough then.
+local function any_known()
+  local keys = {}
+  for i, id in ipairs(batch.ids) do
+    for _, fire in ipairs(batch.steps[batch.taken[i]].fires) do keys[#keys + 1] = run_key .. id .. '@' .. fire[2] end
+  end
+  return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
+end
+local some_known = any_known()
+
+local function fire_one(id, step, fire, given)
+  local run_id = id .. '@' .. fire[2]
+  if step.told == 'stock' then return push(step.queue, message_of(id, run_id, fire, given)) end
+  if some_known and redis.call('EXISTS', run_key .. run_id) == 1 then
+    duplicate = duplicate + 1
+    return
+  end
+  local packed = pack(id, fire, given)
+  if step.overlap ~= 'allow' then
+    local job = string.match(id, '^[^#]+')
+    if not has_room(job, run_id, step.overlap) then
+      if step.overlap == 'skip' then return omit(id, 'overlap', fire[1], fire[1], 1) end
+      return stand_in_line(job, run_id, packed, message_of(id, run_id, fire, given))
+    end
+  end
+  redis.call('HSET', run_key .. run_id, 's', 'queued', 'p', packed)
+  timers[#timers + 1] = requeue_at
+  timers[#timers + 1] = run_id
+  push(step.queue, message_of(id, run_id, fire, given))
+end
+
+local function advance(id, step, given)
+  local limit, before, fires = step.limit, fired, step.fires
+  local left = limit > 0 and limit - tonumber(redis.call('HGET', prefix .. 'spent', id) or 0) or math.huge
+  if left > 0 then
+    for _, o in ipairs(step.omissions) do omit(id, o[1], o[2], o[3], o[4]) end
+  end
+  for _, fire in ipairs(fires) do
+    if fired - before >= left then break end
+    fire_one(id, step, fire, given)
+  end
+  if limit > 0 and fired > before then redis.call('HINCRBY', prefix .. 'spent', id, fired - before) end
+  scores[#scores + 1] = fired - before >= left and 'inf' or step.next
+  scores[#scores + 1] = id
+  if step.told ~= '' and fired > before then
+    redis.call('HINCRBY', prefix .. 'counts', id, fired - before)
+    redis.call('ZADD', prefix .. 'fired', fires[#fires][1], id)
+  end
+end
+
+local places = redis.call('ZMSCORE', KEYS[2], unpack(batch.ids))
+for i, id in ipairs(batch.ids) do
+  local step = batch.steps[batch.taken[i]]
+  if places[i] == step.seen then
+    advance(id, step, batch.given[i])
   else
-    local told, limit, before = entry[6] or '', entry[7], fired
-    local left = limit and limit - tonumber(redis.call('HGET', prefix .. 'spent', id) or 0) or math.huge
-    if left > 0 then
-      for _, o in ipairs(omissions) do omit(id, o[1], o[2], o[3], o[4]) end
-    end
-    for _, run in ipairs(runs) do
-      if fired - before >= left then break end
-      fire(id, told, unpack(run))
-    end
-    if limit and fired > before then redis.call('HINCRBY', prefix .. 'spent', id, fired - before) end
-    scores[#scores + 1] = fired - before >= left and 'inf' or next_score
-    scores[#scores + 1] = id
-    if told ~= '' and fired > before then
-      redis.call('HINCRBY', prefix .. 'counts', id, fired - before)
-      redis.call('ZADD', prefix .. 'fired', runs[#runs][3], id)
-    end
+    refused = refused + 1
   end
 end
 
