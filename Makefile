@@ -5,6 +5,8 @@
 
 PYTHON = $$(command -v python3.11 || command -v python3 || command -v python)
 ARGS =
+# Most tests wait for processes, so three at a time keep two cores busy. A file's tests share servers and stay together.
+SPREAD = -n 3 --dist loadfile
 # Hashes yes; the addresses of whichever package index this machine uses, no.
 LOCK = .venv/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
@@ -36,7 +38,7 @@ demo:
 
 test: install-dev
 	@.venv/bin/python tests/support/services.py
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@exec .venv/bin/python -m pytest $(SPREAD) $(ARGS)
 
 test-long: install-dev
 	@.venv/bin/python tests/support/services.py
