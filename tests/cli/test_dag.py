@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) ->
 
 
 def test_a_file_is_planned_without_any_server(tmp_path: Path) -> None:
-    answer = backbeat(tmp_path, "plan", written(tmp_path, "g.json", GRAPH))
+    answer = backbeat(tmp_path, "plan", written(tmp_path, "g.json", GRAPH), "--engine", "canvas")
 
     assert answer.code == 0, answer.err
     assert "4 nodes, 4 edges, 3 levels, 2 side by side at most" in answer.out
@@ -93,7 +94,7 @@ def test_a_file_is_planned_without_any_server(tmp_path: Path) -> None:
 def test_a_plan_comes_as_json_dot_and_mermaid_too(tmp_path: Path) -> None:
     name = written(tmp_path, "r.json", RECORDED)
 
-    facts = json.loads(backbeat(tmp_path, "plan", name, "-o", "json", "--scale", "0.5").out)
+    facts = json.loads(backbeat(tmp_path, "plan", name, "-o", "json", "--scale", "0.5", "--engine", "canvas").out)
 
     assert facts["critical_path"] == ["x", "y"]
     assert facts["critical_seconds"] == 2.5
@@ -102,6 +103,13 @@ def test_a_plan_comes_as_json_dot_and_mermaid_too(tmp_path: Path) -> None:
     ]
     assert backbeat(tmp_path, "plan", name, "-o", "dot").out.startswith('digraph "tiny"')
     assert backbeat(tmp_path, "plan", name, "-o", "mermaid").out.startswith("flowchart LR")
+
+
+def test_a_plan_says_that_the_engine_of_a_graph_depends_on_where_the_queues_are(tmp_path: Path) -> None:
+    name, rabbit = written(tmp_path, "r.json", RECORDED), {**os.environ, "BROKER_URL": "amqp://guest@127.0.0.1:1//"}
+
+    assert "1 because the queues lie on the ledger's own Redis" in backbeat(tmp_path, "plan", name).out
+    assert "chain 1: x → y" in backbeat(tmp_path, "plan", name, env=rabbit).out
 
 
 @pytest.mark.parametrize(

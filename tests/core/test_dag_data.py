@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backbeat.core.dag import Dag, Node, Param, Ref, Rule, case_of, passed_over, resolve
+from backbeat.core.dag import Dag, Engine, Node, Param, Ref, Rule, case_of, passed_over, resolve
 from backbeat.core.dag_data import decode, encode, from_data, to_data
 from backbeat.core.dag_files import from_wfformat, read
 from backbeat.core.job import Misfire, Overlap, Schedule
@@ -50,6 +50,7 @@ FULL = Dag(
     ),
     retry=Retry(1),
     urgent_path=True,
+    engine=Engine.LEDGER,
     timeout=7200.0,
     max_active=1,
     overlap=Overlap.QUEUE,

@@ -38,7 +38,8 @@ def test_a_pending_node_whose_parents_have_ended_and_one_whose_run_is_gone_are_s
 def test_counters_follow_from_the_states() -> None:
     sums = counters(DIAMOND, "sfk.")
 
-    assert [int.from_bytes(sums[at : at + 2], "big") for at in range(18, 24, 2)] == [0, 1, 1]
+    assert [int.from_bytes(sums[at : at + 2], "big") for at in range(24, 32, 2)] == [0, 1, 1, 0]
+    assert [int.from_bytes(counters(DIAMOND)[at : at + 2], "big") for at in range(24, 32, 2)] == [0, 0, 0, 2]
 
 
 def test_what_is_left_and_what_is_bad_is_counted_and_questions_are_asked_again() -> None:

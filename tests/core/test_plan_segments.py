@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 
-from backbeat.core.dag import Dag, Node, Rule
+from backbeat.core.dag import Dag, Engine, Node, Rule
 from backbeat.core.plan import plan
 from backbeat.core.plan_segments import Kind, Segment, Why
 from backbeat.core.plan_text import dot, ledger_edges, mermaid, text
@@ -13,12 +15,16 @@ from backbeat.core.retry import Retry
 from tests.core.graphs import dags, of
 
 
+def canvas(dag: Dag) -> Dag:
+    return replace(dag, engine=Engine.CANVAS)
+
+
 def segments(dag: Dag, longest: int = 20) -> list[str]:
-    return [f"{segment.kind}: {' '.join(segment.nodes)}" for segment in plan(dag, longest=longest).segments]
+    return [f"{segment.kind}: {' '.join(segment.nodes)}" for segment in plan(canvas(dag), longest=longest).segments]
 
 
 def reasons(dag: Dag) -> dict[str, Why]:
-    return {f"{parent} {child}": why for parent, child, why in ledger_edges(plan(dag))}
+    return {f"{parent} {child}": why for parent, child, why in ledger_edges(plan(canvas(dag)))}
 
 
 def test_a_row_of_nodes_is_a_chain() -> None:
@@ -86,7 +92,7 @@ def test_a_chosen_node_opens_no_canvas_before_the_choice() -> None:
 @settings(max_examples=200, deadline=None)
 @given(dags(most=14, rules=(Rule.ALL_SUCCESS, Rule.ALL_SUCCESS, Rule.ALL_DONE)))
 def test_canvas_adds_no_wait_that_the_graph_does_not_have(dag: Dag) -> None:
-    planned = plan(dag, longest=4)
+    planned = plan(canvas(dag), longest=4)
 
     seen: set[str] = set()
     for segment in planned.segments:
@@ -109,13 +115,33 @@ def _sound(dag: Dag, segment: Segment) -> None:
 
 
 def test_the_plan_in_words_names_every_segment_and_why_each_other_edge_is_not_in_one() -> None:
-    page = text(plan(of(a="", b="a", c="a", d="b c", e="d", f="d")))
+    page = text(plan(canvas(of(a="", b="a", c="a", d="b c", e="d", f="d"))))
 
     assert "6 nodes, 6 edges, 4 levels, 2 side by side at most" in page
     assert "critical path 4s: a → b → d → e" in page
     assert "chord 1: b, c → d  (2 nodes start together and end in 'd' alone, all of one policy)" in page
     assert "  4 because the parent has other children that don't end in the same join" in page
     assert "  d → f  the parent has other children" in page
+
+
+@pytest.mark.parametrize(
+    ("engine", "direct", "travels", "why"),
+    [
+        (Engine.CANVAS, True, {Kind.CHAIN, Kind.CHORD}, set()),
+        (Engine.LEDGER, False, set(), {Why.TOLD}),
+        (Engine.AUTO, True, set(), {Why.DIRECT}),
+        (Engine.AUTO, False, {Kind.CHAIN}, {Why.SLOWER}),
+    ],
+)
+def test_what_could_travel_as_canvas_and_does_not_is_said_with_the_reason(
+    engine: Engine, direct: bool, travels: set[Kind], why: set[Why]
+) -> None:
+    dag = replace(of(a="", b="a", c="", d="", e="c d"), engine=engine)
+    planned = plan(dag, direct=direct)
+
+    assert {segment.kind for segment in planned.segments} == travels
+    assert {why for *_, why in ledger_edges(planned)} == why
+    assert len(planned.segments) + len(planned.spared) == 2
 
 
 def test_a_long_plan_is_cut_and_says_so() -> None:

@@ -57,7 +57,7 @@ def test_counters_that_were_lost_are_worked_out_anew(store: Store) -> None:
     work(store, take(store) or "")
     keys = store.slots.of(RUN)
     work(store, take(store) or "")
-    store.slots.client.setrange(keys.dag(RUN, "c"), 18, b"\0\0\0\0\0\0")
+    store.slots.client.setrange(keys.dag(RUN, "c"), 24, b"\0\0\0\0\0\0\0\2")
     work(store, take(store) or "")
     assert queued(store) == [], "d was never let go"
 

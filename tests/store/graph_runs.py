@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backbeat.core.dag import Dag
-from backbeat.core.dag_wire import Wire, states_of
+from backbeat.core.dag_wire import Wire, counters, states_of
 from backbeat.core.message import dumps, envelope
 from backbeat.core.plan import plan
 from backbeat.core.state import RunState
@@ -35,13 +35,14 @@ def start(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
 
 def begin(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
     """Start a run that was submitted."""
-    wire, template = Wire(plan(dag)), Template("any")
+    wire, template = Wire(plan(dag, direct=True)), Template("any")
     store.index.keep_template(run_id, template)
     message = envelope(template.outline, "~run~", "[[],\t{}]", slot=store.slots.of(run_id).slot)
     kinds = [dumps({"j": kind.job, "q": QUEUE, "t": template.id, "m": message}) for kind in wire.kinds]
     facts = {"e": dumps(run_id)[1:-1], "nominal": "", "params": "{}"}
     for _ in range(2):
-        begun = store.dags.start(run_id, wire.version, len(dag.nodes), facts, kinds, {"version": wire.version}, **options)
+        argv = (wire.version, len(dag.nodes), facts, kinds, counters(dag), {"version": wire.version})
+        begun = store.dags.start(run_id, *argv, **options)
         if begun.outcome != "unknown":
             break
         store.dags.put_graph(run_id, wire.version, wire.fields())

@@ -318,5 +318,5 @@ def test_a_graph_is_kept_while_some_run_uses_it(store: Store) -> None:
 def test_a_start_without_its_run_or_its_graph_changes_nothing(store: Store) -> None:
     assert begin(store, DIAMOND).outcome == "gone"
     submit(store)
-    assert store.dags.start(RUN, "unknown", 4, {"e": RUN}, ["{}"], {}).outcome == "unknown"
+    assert store.dags.start(RUN, "unknown", 4, {"e": RUN}, ["{}"], b"", {}).outcome == "unknown"
     assert store.ledger.get(RUN)["s"] == "queued"

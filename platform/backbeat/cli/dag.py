@@ -13,12 +13,14 @@ from backbeat.cli.dag_show import show
 from backbeat.cli.dag_verbs import cancel, go_on, hold, mark, rerun
 from backbeat.cli.job_run import run
 from backbeat.cli.listing import columns
+from backbeat.conf import same_server, settings
 from backbeat.core.dag_files import TIMED_JOB, read
 from backbeat.errors import GraphError, UnknownJob, nearest
 
 if TYPE_CHECKING:
     from backbeat.core.dag import Dag
 
+ENGINES = ["auto", "canvas", "ledger"]
 _FILE_OR_NAME = click.argument("what", metavar="NAME|FILE")
 _JOB = click.option(
     "--job", default=TIMED_JOB, show_default=True, help="The job that nodes of a recorded graph run; it takes `seconds`."
@@ -58,18 +60,25 @@ def ls(output: str) -> None:
     "--workers", default=2, show_default=True, type=click.IntRange(1, 100_000), help="For how many the time is estimated."
 )
 @click.option("--all", "everything", is_flag=True, help="List every node and edge, however many.")
+@click.option("--engine", type=click.Choice(ENGINES), help="As if the graph named this engine.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "dot", "mermaid"]), default="text", show_default=True)
 @_JOB
 @_SCALE
-def plan(what: str, workers: int, everything: bool, output: str, job: str, scale: float) -> None:
+def plan(what: str, workers: int, everything: bool, engine: str | None, output: str, job: str, scale: float) -> None:
     """Show what a graph becomes: levels, critical path, what travels as chain or chord, which edges the ledger releases, and why.
 
-    FILE is a graph as JSON: ours, WfCommons' WfFormat, or {name, tasks}. Needs no server. Exit code 2 when it can't run.
+    FILE is a graph as JSON: ours, WfCommons' WfFormat, or {name, tasks}. Needs no server; what pays depends on BROKER_URL and
+    REDIS_URL as this command has them. Exit code 2 when it can't run.
     """
+    from dataclasses import replace
+
     from backbeat.core import plan_text
+    from backbeat.core.dag import Engine
     from backbeat.core.plan import plan as plan_of
 
-    planned = plan_of(_named(what, job, scale))
+    conf, graph = settings(), _named(what, job, scale)
+    graph = replace(graph, engine=Engine(engine)) if engine else graph
+    planned = plan_of(graph, direct=same_server(conf.broker_url, conf.redis_url))
     if output == "json":
         click.echo(json.dumps(_facts(planned, workers), indent=2))
     elif output == "text":
@@ -174,6 +183,7 @@ def _facts(planned: Any, workers: int) -> dict[str, Any]:
         "critical_seconds": planned.critical_seconds,
         "serial_seconds": estimate.serial,
         "makespan_seconds": {"workers": workers, "seconds": estimate.makespan},
+        "engine": str(planned.dag.engine),
         "segments": [{"kind": str(one.kind), "nodes": list(one.nodes), "why": one.reason} for one in planned.segments],
         "ledger_edges": [{"from": a, "to": b, "why": str(why)} for a, b, why in ledger_edges(planned)],
     }

@@ -36,6 +36,16 @@ class Rule(StrEnum):
     ANY_SUCCESS = "any_success"
 
 
+class Engine(StrEnum):
+    """What carries a DAG's nodes from one to the next. What a node's end means is decided by the ledger, always."""
+
+    AUTO = "auto"
+    """Celery canvas where it was measured to be faster, else the ledger's own scripts."""
+    CANVAS = "canvas"
+    """Celery canvas wherever it is sound."""
+    LEDGER = "ledger"
+
+
 class Later:
     """A value that exists only when the DAG runs, so that the function that draws the graph can't look into it."""
 
@@ -128,6 +138,7 @@ class Dag:
     timeout: float | None = None
     max_active: int = 16
     """How many runs of this DAG may be unfinished at once."""
+    engine: Engine = Engine.AUTO
     overlap: Overlap = Overlap.SKIP
     misfire: Misfire = Misfire.LATEST
     start_deadline: float | None = None

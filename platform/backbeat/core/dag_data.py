@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from backbeat.core.dag import Dag, Node, Param, Ref, Rule
+from backbeat.core.dag import Dag, Engine, Node, Param, Ref, Rule
 from backbeat.core.duration import seconds
 from backbeat.core.job import Misfire, Overlap
 from backbeat.core.schedule_data import list_of, only_known, retry_data, retry_from, schedule_data, schedule_from, word_of
@@ -15,7 +15,8 @@ _REF, _PARAM, _LITERAL = "$ref", "$param", "$value"
 _NODE_PLAIN = ("max_parallel", "group", "pool", "priority", "timeout", "estimate")
 _NODE_KEYS = ("id", "job", "args", "kwargs", "after", "map", "rule", "choose", "retry", *_NODE_PLAIN)
 _DAG_PLAIN = ("pool", "priority", "urgent_path", "timeout", "max_active", "start_deadline", "enabled", "owner", "description")
-_DAG_KEYS = ("dag", "nodes", "params", "required", "schedules", "overlap", "misfire", "labels", "retry", *_DAG_PLAIN)
+_DAG_WORDS = ("overlap", "misfire", "engine")
+_DAG_KEYS = ("dag", "nodes", "params", "required", "schedules", "labels", "retry", *_DAG_WORDS, *_DAG_PLAIN)
 _DURATIONS = frozenset({"timeout", "estimate", "start_deadline"})
 _DEFAULT = Dag("_", ())
 
@@ -26,7 +27,7 @@ def to_data(dag: Dag) -> dict[str, Any]:
     """The whole DAG; what equals the default is left out. `from_data(to_data(dag)) == dag`."""
     data: dict[str, Any] = {"dag": dag.name}
     data |= {key: value for key in _DAG_PLAIN if (value := getattr(dag, key)) != getattr(_DEFAULT, key)}
-    data |= {key: str(value) for key in ("overlap", "misfire") if (value := getattr(dag, key)) is not getattr(_DEFAULT, key)}
+    data |= {key: str(value) for key in _DAG_WORDS if (value := getattr(dag, key)) is not getattr(_DEFAULT, key)}
     if dag.labels:
         data["labels"] = dict(dag.labels)
     if dag.retry is not None:
@@ -149,6 +150,7 @@ def _dag(data: Mapping[str, Any], problems: list[str]) -> Dag:
         schedules=schedules,
         overlap=word_of(Overlap, data.get("overlap", _DEFAULT.overlap), "overlap"),
         misfire=word_of(Misfire, data.get("misfire", _DEFAULT.misfire), "misfire"),
+        engine=word_of(Engine, data.get("engine", _DEFAULT.engine), "engine"),
         retry=retry_from(data["retry"]) if data.get("retry") is not None else None,
         labels=dict(data.get("labels") or {}),
         **{key: _plain(key, data[key]) for key in _DAG_PLAIN if key in data},

@@ -7,6 +7,8 @@ lua/dag.lua reads both; tests compare its table of letters with this one.
 from __future__ import annotations
 
 import json
+import struct
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +20,8 @@ from backbeat.core.dag_data import encode, ref_data
 from backbeat.core.dag_state import End, end_of
 from backbeat.core.message import arguments_of, dumps
 from backbeat.core.plan import Plan
+from backbeat.core.plan_segments import Kind as SegmentKind
+from backbeat.core.plan_segments import Segment
 from backbeat.core.retry import Retry
 from backbeat.core.state import RunState
 
@@ -30,6 +34,8 @@ _OF_CODE = {code: state for state, code in CODES.items()} | {
     PENDING: RunState.PENDING, LEFT_OUT: RunState.PENDING, EXPANDING: RunState.PENDING, QUEUED: RunState.QUEUED,
     CHOOSING: RunState.RUNNING,
 }  # fmt: skip
+EARLY = 32_768
+"""Above every number of parents that a node may have (dag_check.Limits)."""
 _SIDES = {End.GOOD: 0, End.BAD: 1, End.SKIPPED: 2}
 _SIDE_OF = {code: _SIDES[end_of(state)] for state, code in CODES.items()}
 
@@ -85,13 +91,16 @@ class Wire:
 
     @cached_property
     def version(self) -> str:
-        """The DAG's version, and whether its critical path is urgent, which changes the kinds."""
-        return self.dag.version + ("u" if self.dag.urgent_path else "")
+        """The DAG's version, whether its critical path is urgent, which changes the kinds, and what travels as canvas."""
+        canvas = "".join(sorted({segment.kind[:3] for segment in self.plan.segments}))
+        return self.dag.version + ("u" if self.dag.urgent_path else "") + canvas
 
     def fields(self) -> Iterator[str]:
         """Field after value of the hash that keeps the graph."""
         yield from ("#roots", dumps([place for place, count in enumerate(self.dag.shape.in_degree) if not count]))
         yield from ("#name", self.dag.name)
+        for number, segment in enumerate(self.plan.segments):
+            yield from (f"#seg:{number}", dumps(self._segment(segment)))
         wanted = wanted_outputs(self.dag)
         for place, node in enumerate(self.dag.nodes):
             yield from (str(place), dumps(self._record(place, node, wanted)))
@@ -118,7 +127,24 @@ class Wire:
             record |= {"m": 1, "y": arguments_of([], self._encoded(node.kwargs))[2:]}
         if node.max_parallel is not None:
             record["p"] = node.max_parallel
+        if place in self._opens:
+            record["g"] = self._opens[place]
         return record
+
+    @cached_property
+    def _opens(self) -> dict[int, int]:
+        """The nodes whose release sends a segment: the first of a chain, all but the last of a chord."""
+        place = self.dag.shape.place
+        return {
+            place[node]: number
+            for number, segment in enumerate(self.plan.segments)
+            for node in (segment.nodes[:1] if segment.kind is SegmentKind.CHAIN else segment.nodes[:-1])
+        }
+
+    def _segment(self, segment: Segment) -> list[Any]:
+        """What to send: chain or chord, and each node's id and kind."""
+        numbers, place = self._kind_of[1], self.dag.shape.place
+        return [str(segment.kind), [[node, numbers[place[node]]] for node in segment.nodes]]
 
     def _encoded(self, value: Any) -> Any:
         """References with the node's place, so that its output is found without the graph."""
@@ -143,15 +169,24 @@ def wanted_outputs(dag: Dag) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def counters(dag: Dag, codes: Sequence[str]) -> bytes:
-    """For every node the number of its parents that ended well, badly and skipped, as the ledger keeps them."""
-    shape, sums = dag.shape, [0] * (3 * len(dag.nodes))
+def counters(dag: Dag, codes: Sequence[str] = ()) -> bytes:
+    """For every node the number of its parents that ended well, badly, skipped, and not yet, as the ledger keeps them.
+
+    Nodes whose rule may be met before all have ended count those from EARLY, so that each end makes the ledger look.
+    """
+    shape, sums = dag.shape, array("H", bytes(8 * len(dag.nodes)))
+    early = {Rule.ANY_FAILED, Rule.ANY_SUCCESS}
+    sums[3::4] = array("H", shape.in_degree)
+    for place, node in enumerate(dag.nodes):
+        if node.rule in early:
+            sums[4 * place + 3] += EARLY
     for place, code in enumerate(codes):
         side = _SIDE_OF.get(code)
         if side is not None:
             for child in shape.children_of(place):
-                sums[3 * child + side] += 1
-    return b"".join(count.to_bytes(2, "big") for count in sums)
+                sums[4 * child + side] += 1
+                sums[4 * child + 3] -= 1
+    return struct.pack(f">{len(sums)}H", *sums)
 
 
 def read_graph(name: str, fields: Mapping[str, str]) -> Dag:

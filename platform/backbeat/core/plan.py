@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import networkx as nx
@@ -15,7 +15,7 @@ import networkx as nx
 from backbeat.core.dag import Dag, Node
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_shape import Shape
-from backbeat.core.plan_segments import LONGEST, Segment, segments_of
+from backbeat.core.plan_segments import LONGEST, Kind, Segment, Why, declined, segments_of
 
 UNKNOWN_SECONDS = 1.0
 """What a node counts when nothing in its DAG was ever measured: then the critical path is the longest one."""
@@ -34,6 +34,10 @@ class Plan:
     """From a node's start to the end of the longest way behind it: the larger, the more urgent."""
     segments: tuple[Segment, ...]
     """Stretches that are sent as chain or chord; every edge that lies in none is released by the ledger."""
+    spared: tuple[Segment, ...] = ()
+    """Stretches that canvas could carry, and the ledger does."""
+    declined: Mapping[Kind, Why] = field(default_factory=dict)
+    """Why it does, by kind."""
 
     @property
     def shape(self) -> Shape:
@@ -86,6 +90,11 @@ class Plan:
         """The segment that a node belongs to, for those that belong to one."""
         return {node: segment for segment in self.segments for node in segment.nodes}
 
+    @cached_property
+    def spared_of(self) -> dict[str, Segment]:
+        """The stretch that a node belongs to which canvas could carry, and the ledger does."""
+        return {node: segment for segment in self.spared for node in segment.nodes}
+
     def seconds_of(self, node: str) -> float:
         """Expected length of one node."""
         return self.seconds[self.shape.place[node]]
@@ -99,15 +108,19 @@ class Plan:
         return frozenset().union(*(nx.ancestors(self.graph, node) for node in nodes)) - frozenset(nodes)
 
 
-def plan(dag: Dag, durations: Mapping[str, float] | None = None, *, longest: int = LONGEST) -> Plan:
+def plan(dag: Dag, durations: Mapping[str, float] | None = None, *, longest: int = LONGEST, direct: bool = False) -> Plan:
     """The plan of a DAG. `durations` are measured seconds by node id; nodes without one count their estimate, else the
-    mean of their job's other nodes, else of all. Raises GraphError when the DAG can't run.
+    mean of their job's other nodes, else of all. `direct` tells that the broker's queues are lists on the ledger's own
+    server. Raises GraphError when the DAG can't run.
     """
     validated(dag)
     shape, seconds = dag.shape, _seconds(dag.nodes, durations or {})
     finish = _longest(shape.order, seconds, shape.parents, shape.first_parent)
     tail = _longest(shape.order[::-1], seconds, shape.children, shape.first_child)
-    return Plan(dag, seconds, finish, tail, tuple(segments_of(dag, longest)))
+    against, sound = declined(dag.engine, direct=direct), tuple(segments_of(dag, longest))
+    sent = tuple(segment for segment in sound if segment.kind not in against)
+    spared = tuple(segment for segment in sound if segment.kind in against)
+    return Plan(dag, seconds, finish, tail, sent, spared, against)
 
 
 def _longest(order: Sequence[int], seconds: list[float], before: list[int], first: list[int]) -> list[float]:

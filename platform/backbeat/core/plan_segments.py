@@ -3,6 +3,9 @@
 A chain is a stretch without forks; a chord is nodes that start together and end in one join that waits for nothing else.
 Both stay short and are never nested: the whole rest of a chain rides in each of its messages, and a chord inside a chord
 can stay pending for ever. Only nodes of one policy go together, because canvas knows one fate for all of them.
+
+Canvas only carries messages: a node's state, and whether its children run, is decided by the ledger. So what may travel
+need not, and which kinds do is a question of what is faster (docs/decisions/012-where-canvas-pays.md).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from backbeat.core.dag import Dag, Node, Rule
+from backbeat.core.dag import Dag, Engine, Node, Rule
 
 LONGEST = 20
 """Nodes in one segment, at most."""
@@ -36,6 +39,9 @@ class Why(StrEnum):
     WIDE = "the fan is wider than a chord may be"
     LONG = "the chain was cut at its greatest length"
     BORDER = "one of the two nodes already travels in another segment"
+    TOLD = "this DAG is told to leave canvas alone (engine: ledger)"
+    DIRECT = "the queues lie on the ledger's own Redis, so the script that ends a node sends the next message itself"
+    SLOWER = "a chord counts its parts by itself besides the ledger, which costs more than it saves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,18 @@ class Segment:
         if self.kind is Kind.CHAIN:
             return f"{len(self.nodes)} nodes in a row without forks or joins between, of one policy"
         return f"{len(self.nodes) - 1} nodes start together and end in {self.nodes[-1]!r} alone, all of one policy"
+
+
+def declined(engine: Engine, *, direct: bool) -> dict[Kind, Why]:
+    """The kinds of segments that are not sent though they could be, and why.
+
+    `direct` tells that the broker's queues are lists on the ledger's own server.
+    """
+    if engine is Engine.CANVAS:
+        return {}
+    if engine is Engine.LEDGER:
+        return dict.fromkeys(Kind, Why.TOLD)
+    return dict.fromkeys(Kind, Why.DIRECT) if direct else {Kind.CHORD: Why.SLOWER}
 
 
 def segments_of(dag: Dag, longest: int = LONGEST) -> Iterator[Segment]:

@@ -26,12 +26,15 @@ def text(plan: Plan, workers: int = 2, rows: int = ROWS) -> str:
 
 def ledger_edges(plan: Plan) -> Iterator[tuple[str, str, Why]]:
     """Every edge that the ledger releases, with the reason."""
-    segments = plan.segment_of
+    travels, could = plan.segment_of, plan.spared_of
+    either = travels | could
     for node in plan.dag.nodes:
         for parent in node.parents:
-            segment = segments.get(parent)
-            if segment is None or segment is not segments.get(node.id):
-                yield parent, node.id, why_ledger(plan.dag, parent, node.id, segments)
+            segment = either.get(parent)
+            if segment is None or segment is not either.get(node.id):
+                yield parent, node.id, why_ledger(plan.dag, parent, node.id, either)
+            elif parent in could:
+                yield parent, node.id, plan.declined[segment.kind]
 
 
 def dot(plan: Plan) -> str:

@@ -16,6 +16,7 @@ from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.core.when import from_ms
 from backbeat.errors import NewerMessage
+from backbeat.runtime.canvas import is_node, let_go
 from backbeat.runtime.claims import claimed, foreign_fields, put_off, refuse
 from backbeat.runtime.context import CurrentRun, running
 from backbeat.runtime.dag_node import DagNode
@@ -146,7 +147,7 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
                 if was_killed() and attempt.store.ledger.get(attempt.run_id).get("cancel"):
                     attempt.finish(Outcome(RunState.CANCELLED), None, kept.text)
                 raise
-    return _end(attempt, done, kept.text)
+    return _end(task, attempt, done, kept.text)
 
 
 def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt:
@@ -178,7 +179,7 @@ def _limits(task: Any, template: Template) -> tuple[float | None, float | None]:
     return hard or template.timeout, soft or template.soft_timeout
 
 
-def _end(attempt: Attempt, done: Result, log_text: str) -> Any:
+def _end(task: Any, attempt: Attempt, done: Result, log_text: str) -> Any:
     error, outcome = done.error, done.outcome
     if isinstance(error, Reject) and error.requeue:
         attempt.release(outcome, log_text, REJECTED_DELAY)
@@ -189,7 +190,10 @@ def _end(attempt: Attempt, done: Result, log_text: str) -> Any:
         log.warning("run %s: attempt %d was taken over; its outcome is dropped", attempt.run_id, attempt.number)
         raise Ignore
     if error is None:
-        return done.value
+        # Canvas would hand the value on, in every part of a chord; children get it from the ledger.
+        return None if is_node(task.request) else done.value
+    if attempt.node:
+        let_go(task.request)
     if retry_in is not None:
         raise Retry(exc=cause(error), when=retry_in)
     raise done.for_celery
@@ -206,6 +210,8 @@ def _stopped(task: Any, hand: Hand) -> None:
     log.info("run %s: attempt %d was stopped: %s", attempt.run_id, attempt.number, hand.why)
     if hand.ended:
         return
+    if attempt.node:
+        let_go(request)
     if hand.why is Why.CANCEL:
         attempt.finish(Outcome(RunState.CANCELLED), None, hand.kept.text)
         task.backend.mark_as_revoked(request.id, "cancelled", request=request, store_result=not request.ignore_result)

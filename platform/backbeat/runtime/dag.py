@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from backbeat.core import dag_build
-from backbeat.core.dag import Dag, Node, Param
+from backbeat.core.dag import Dag, Engine, Node, Param
 from backbeat.core.dag_build import Builder
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_handles import NodeHandle, Stage, drafts_of
@@ -18,6 +18,7 @@ from backbeat.core.duration import seconds
 from backbeat.core.job import Schedule
 from backbeat.core.options import job_spec
 from backbeat.core.retry import Retry
+from backbeat.core.schedule_data import word_of
 from backbeat.core.when import When
 from backbeat.errors import DefinitionError, GraphError, UnknownOption, nearest
 from backbeat.runtime import registry
@@ -36,7 +37,7 @@ _OF_THE_JOB = (
     "schedule", "pool", "priority", "start_deadline", "overlap", "misfire", "misfire_limit", "misfire_window", "enabled", "owner",
     "labels", "description",
 )  # fmt: skip
-_OF_THE_GRAPH = ("timeout", "retry", "max_active", "urgent_path")
+_OF_THE_GRAPH = ("timeout", "retry", "max_active", "urgent_path", "engine")
 
 
 class DagOptions(TypedDict, total=False):
@@ -54,6 +55,7 @@ class DagOptions(TypedDict, total=False):
     misfire_window: Duration
     max_active: int
     urgent_path: bool
+    engine: str
     enabled: bool
     owner: str
     labels: Mapping[str, str]
@@ -181,6 +183,7 @@ def _drawn(registered: RegisteredJob, options: Mapping[str, Any]) -> Dag:
             priority=spec.priority if "priority" in options else None,
             retry=retry if retry is None or isinstance(retry, Retry) else Retry(retry),
             urgent_path=bool(options.get("urgent_path", False)),
+            engine=word_of(Engine, options.get("engine", Engine.AUTO), "engine"),
             timeout=seconds(options.get("timeout"), "timeout"),
             max_active=_positive(options.get("max_active", 16)),
             schedules=spec.schedules,

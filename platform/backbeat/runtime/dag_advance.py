@@ -10,6 +10,7 @@ from typing import Any
 from backbeat.core.dag_wire import Output, filled, left_out, outputs_in
 from backbeat.core.message import dumps
 from backbeat.errors import BackbeatError
+from backbeat.runtime import canvas
 from backbeat.runtime.dag_inline import items_of
 from backbeat.runtime.payloads import load
 from backbeat.store.store import Store
@@ -17,6 +18,8 @@ from backbeat.store.store import Store
 log = logging.getLogger("backbeat.worker")
 
 Answer = tuple[str, int, Any]
+ASKED = 100
+"""Questions that one step asks at most (lua/dag_step.lua); so many may not be all."""
 
 
 def advance(store: Store, run_id: str, rounds: int = 1000) -> int:
@@ -24,8 +27,11 @@ def advance(store: Store, run_id: str, rounds: int = 1000) -> int:
     answers: list[Answer] = []
     for done in range(rounds):
         more, questions = store.dags.step(run_id, answers)
-        answers = [_answered(store, run_id, question) for question in questions]
-        if not more and not answers:
+        for question in questions:
+            if question.startswith("s:"):
+                canvas.send(store, run_id, question[2:])
+        answers = [_answered(store, run_id, question) for question in questions if not question.startswith("s:")]
+        if not more and not answers and len(questions) < ASKED:
             return done
     return rounds
 

@@ -9,7 +9,7 @@ from typing import Any
 from backbeat.core.dag import Dag, bound
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_data import to_data
-from backbeat.core.dag_wire import Kind, Wire
+from backbeat.core.dag_wire import Kind, Wire, counters
 from backbeat.core.message import arguments_of, dumps, envelope
 from backbeat.core.plan import plan
 from backbeat.core.template import Template
@@ -41,7 +41,7 @@ def start_run(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str,
         prepare(store, task.name, run_id, arguments_of(args, kwargs))
         fields = store.ledger.get(run_id)
     dag = dag_named(store, fields["j"])
-    wire = Wire(plan(dag))
+    wire = Wire(plan(dag, direct=store.slots.direct))
     params = bound(dag, args, kwargs)
     begun = _started(store, run_id, wire, fields, params)
     if begun == "unknown":
@@ -71,6 +71,7 @@ def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], p
         len(dag.nodes),
         facts,
         [dumps(kind) for kind in _kinds(store, run_id, wire, _priority(store, run_id, dag, fields), lowest=LANE in fields)],
+        counters(dag),
         _story(dag, wire, fields, params),
         message=message_of(store, run_id, fields) or "",
         max_active=dag.max_active,

@@ -16,6 +16,7 @@ from backbeat.core.keys import submitted_id
 from backbeat.core.when import to_ms
 from backbeat.runtime import registry
 from backbeat.runtime.attempt import execute
+from backbeat.runtime.canvas import hand_over
 from backbeat.runtime.context import inside
 from backbeat.runtime.intake import intake
 from backbeat.runtime.submit import checked_arguments, prepare
@@ -55,6 +56,9 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
         `countdown` and `eta` wait on the time index, never in the broker; `reason` is kept with the run; `job` names the
         job when the task goes by another name. Returns an AsyncResult whose id is the run's.
         """
+        if "node" in ((options.get("headers") or {}).get("backbeat") or ()):
+            # A DAG's node on its way through canvas: its run is in the ledger, and so are its arguments.
+            return hand_over(self.app, self.name, str(task_id), options)
         job, reason = options.pop("job", self.name), options.pop("reason", "")
         if job not in registry.jobs or self.app.conf.task_always_eager:
             return super().apply_async(args, kwargs, task_id=task_id, **options)

@@ -94,18 +94,23 @@ class DagLedger:
         nodes: int,
         facts: Mapping[str, str],
         kinds: Sequence[str],
+        counters: bytes,
         story: Mapping[str, Any],
         *,
         message: str = "",
         max_active: int = 16,
         deadline: float | None = None,
     ) -> Started:
-        """Make a queued run a DAG run and queue its roots. `deadline` is seconds from now; `story` goes into history."""
+        """Make a queued run a DAG run and queue its roots. `counters` are those of nodes that have not begun.
+
+        `deadline` is seconds from now; `story` goes into history.
+        """
         keys = self.slots.of(run_id)
         flat = [part for pair in {"v": version, **facts}.items() for part in pair]
         flat_kinds = [part for number, text in enumerate(kinds) for part in (str(number), text)]
         limit = "" if deadline is None else round(deadline * 1000)
         argv = [*self._head(keys, run_id), nodes, max_active, limit, message, dumps(flat), dumps(flat_kinds), dumps(story)]
+        argv.append(counters)
         outcome, _, more = script("dag_start")(self.slots.client, [keys.run(run_id), keys.graph(version)], argv)
         return Started(str(outcome), bool(more))
 

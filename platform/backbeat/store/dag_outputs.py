@@ -53,6 +53,12 @@ class DagOutputs:
         found = self.slots.client.hgetall(self.slots.of(run_id).graph(version))
         return {str(name): str(value) for name, value in found.items()}
 
+    def kinds(self, run_id: str, nodes: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
+        """Nodes with the numbers of their kinds → nodes with what their messages have in common (JSON)."""
+        numbers = [str(number) for _, number in nodes]
+        found = self.slots.client.hmget(self.slots.of(run_id).dag(run_id, "k"), numbers)
+        return [(node, str(text)) for (node, _), text in zip(nodes, found, strict=True)]
+
     def attempts(self, run_id: str) -> dict[str, int]:
         """Attempts by node ('3') or item ('3:7'), where there were more or fewer than one."""
         found = self.slots.client.hgetall(self.slots.of(run_id).dag(run_id, "a"))

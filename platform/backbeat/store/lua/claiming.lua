@@ -3,7 +3,7 @@
 -- Returns 'claimed', or the verdict that this message is a duplicate.
 local function claim_run(ask, run_id, now, stock, canvas)
   local key = ask.prefix .. 'run:' .. run_id
-  local before = redis.call('HMGET', key, 's', 'h', 'who')
+  local before = redis.call('HMGET', key, 's', 'h', 'who', 'cv')
   local state = before[1]
   if not state then
     -- A copy of a foreign message may come after its run has ended and left.
@@ -24,7 +24,12 @@ local function claim_run(ask, run_id, now, stock, canvas)
 
   redis.call('HINCRBY', key, 'a', 1)
   redis.call('HSET', key, 's', 'running', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who)
-  if canvas ~= '' then redis.call('HSET', key, 'cv', canvas) end
+  if canvas ~= '' then
+    redis.call('HSET', key, 'cv', canvas)
+  elseif before[4] then
+    -- An earlier message brought canvas along, this one does not.
+    redis.call('HDEL', key, 'cv')
+  end
   redis.call('ZADD', ask.timers, now + ask.lease_ms, run_id)
   tell(ask.prefix, 'started', run_id, now, {})
   return 'claimed'

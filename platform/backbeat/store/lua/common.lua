@@ -83,10 +83,10 @@ local end_run
 
 -- What the end of a run means to the DAG run whose node it is. 1 when a process must take it from here.
 local function node_ended(prefix, direct, run_id, state, now, requeue_at, key_ttl, output)
-  local node = redis.call('HMGET', prefix .. 'run:' .. run_id, 'd', 'di', 'it', 'a')
+  local node = redis.call('HMGET', prefix .. 'run:' .. run_id, 'd', 'di', 'it', 'a', 'cv')
   if not node[1] then return 0 end
   local engine = dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run, hand_over)
-  local fine, more = pcall(engine.ended, node[1], node[2], node[3], state, output or '', node[4])
+  local fine, more = pcall(engine.ended, node[1], node[2], node[3], state, output or '', node[4], node[5])
   if fine then return more end
   -- The run has ended all the same; a sweep of the DAG run finds out what its end means.
   redis.log(redis.LOG_WARNING, 'backbeat: ' .. node[1] .. ': ' .. tostring(more))

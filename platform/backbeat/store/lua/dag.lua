@@ -4,15 +4,17 @@
 --   dag:D      hash    v version, n nodes, left, bad, why, e (D as JSON text), nominal, j (DAG), paused, cancel
 --   dag.s:D    string  a byte a node: . pending, o left out by a choice, e ready but its items are unknown, q queued or running,
 --                      h succeeded but its choice is unknown; ended: s f t c k u x z (see CODES)
---   dag.c:D    string  three u16 a node: parents that ended well, badly, skipped
+--   dag.c:D    string  four u16 a node: parents that ended well, badly, skipped, and not yet (from EARLY under the any_ rules)
 --   dag.k:D    hash    kind -> job, queue, template id, message       dag.a:D  hash  place -> attempts before a rerun
 --   dag.o:D    hash    place -> output                                dag.t:D  list  steps left over; dag.p:D those of a pause
---   dag.l:D    set     what a process must find out: 'e:<place>' how many items, 'c:<place>' which case
+--   dag.l:D    set     what a process must do: find out 'e:<place>' how many items, 'c:<place>' which case; send 's:<segment>'
 --   dag.m:D    hash    '<place>n' items, '<place>i' next, '<place>r' running, '<place>l' left, '<place>b' bad
 --   dag.i:<place>:D  string  a byte an item                           dag.v:<place>:D, dag.o:<place>:D  hash  item -> value, output
 --   dag.w:<place>:D  list  items that are to run again
 -- graph:V is shared by all runs of one version: place -> record, '#roots', '#users', '#ok'. A record holds i id, k kind, n parents,
--- r rule, c children, x arguments, and f arguments have references, o output is needed, h chooses, m mapped (p at once, y rest of x).
+-- r rule, c children, x arguments, and f arguments have references, o output is needed, h chooses, m mapped (p at once, y rest of x),
+-- g the segment that goes out as Celery canvas with it: '#seg:<g>' says which. Canvas only carries messages. A run that it is to
+-- bring has none of ours, unless nobody claims it within CARRIED_MS.
 
 -- A hash from a flat list, in pieces that unpack can take.
 local function hset_all(key, list)
@@ -20,7 +22,7 @@ local function hset_all(key, list)
 end
 
 local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run, hand_over)
-  local BUDGET = 2000
+  local BUDGET, AT_ONCE, EARLY, CARRIED_MS = 2000, 100, 32768, 5000
   local CODES = {succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c', skipped = 'k', upstream_failed = 'u', expired = 'x', quarantined = 'z'}
   local STATES = {}
   for state, code in pairs(CODES) do STATES[code] = state end
@@ -59,8 +61,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     return k
   end
 
-  -- A run for a node, or for one item of a mapped node. One that exists is left as it is.
-  local function create(d, place, r, item)
+  -- A run for a node, or for one item of a mapped node. One that exists is left as it is. `carried`: canvas brings its message.
+  local function create(d, place, r, item, carried)
     d.budget = d.budget - 4
     local label = item and r.i .. '[' .. item .. ']' or r.i
     local run_id = d.id .. '/' .. label
@@ -77,7 +79,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       fields[#fields + 1] = value
     end
     redis.call('HSET', key, unpack(fields))
-    redis.call('ZADD', prefix .. 'timers', requeue_at, run_id)
+    redis.call('ZADD', prefix .. 'timers', carried and math.min(requeue_at, now + CARRIED_MS) or requeue_at, run_id)
+    if carried then return end
     local name = string.gsub(d.json .. '/' .. label, '%%', '%%%%')
     hand_over(prefix, direct, k.q, (string.gsub(k.m, '~run~', name)))
   end
@@ -147,6 +150,15 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     redis.call('HSET', d.m, place .. 'i', next_item, place .. 'r', running)
   end
 
+  -- Whether the message of a node's run comes by canvas: with that of the parent whose end lets it go, unless a part of the
+  -- chord went without; or because its segment is to be sent now. What was run again goes by the ledger alone.
+  local function by_canvas(d, place, r)
+    if d.carrier and d.carrier == d.via then return redis.call('HEXISTS', d.key, 'torn:' .. place) == 0 end
+    if not r.g or d.rerun then return false end
+    redis.call('SADD', d.l, 's:' .. r.g)
+    return true
+  end
+
   -- The parents allow it: run, unless the DAG run is being cancelled or held.
   launch = function(d, place)
     if d.cancel then return settle_unrun(d, place, 'c') end
@@ -157,7 +169,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       redis.call('SADD', d.l, 'e:' .. place)
     else
       set(d, place, 'q')
-      create(d, place, r, nil)
+      create(d, place, r, nil, by_canvas(d, place, r))
     end
   end
 
@@ -169,33 +181,37 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     any_success = function(good, bad) return good > 0 and 'run' or bad > 0 and 'u' or 'k' end,
   }
 
-  local function decide(d, place, r, good, bad, skipped)
+  local function decide(d, place)
     local code = get(d, place)
     if code ~= '.' and code ~= 'o' then return end
+    local at, r = 4 * place, record(d, place)
+    local good, bad, skipped = unpack(redis.call('BITFIELD', d.c, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2))
     local early = (r.r == 'any_failed' and bad > 0) or (r.r == 'any_success' and good > 0)
     if not early and good + bad + skipped < r.n then return end
     local verdict = code == 'o' and 'k' or RULES[r.r](good, bad, skipped)
     if verdict == 'run' then launch(d, place) else settle_unrun(d, place, verdict) end
   end
 
-  local function parents_of(d, place)
-    local at = 3 * place
-    local sums = redis.call('BITFIELD', d.c, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2)
-    return sums[1], sums[2], sums[3]
-  end
-
+  -- Each child counts the end on its side, and one parent less to wait for: many of them in one command. Only a child that
+  -- waits for no other, or whose rule may be met early, is looked at.
   local function propagate(d, place, from)
     local children, code = record(d, place).c, get(d, place)
     local side = code == 's' and 0 or code == 'k' and 2 or 1
-    for index = from + 1, #children do
-      if d.budget <= 0 then return later(d, 'p:' .. place .. ':' .. index - 1) end
-      d.budget = d.budget - 1
-      local child = children[index]
-      local at = 3 * child
-      local sums = redis.call(
-        'BITFIELD', d.c, 'INCRBY', 'u16', '#' .. at + side, 1, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2
-      )
-      decide(d, child, record(d, child), sums[2], sums[3], sums[4])
+    for first = from + 1, #children, AT_ONCE do
+      if d.budget <= 0 then return later(d, 'p:' .. place .. ':' .. first - 1) end
+      local last, counts = math.min(first + AT_ONCE - 1, #children), {}
+      for index = first, last do
+        local at, n = 4 * children[index], #counts
+        counts[n + 1], counts[n + 2], counts[n + 3], counts[n + 4] = 'INCRBY', 'u16', '#' .. at + side, 1
+        counts[n + 5], counts[n + 6], counts[n + 7], counts[n + 8] = 'INCRBY', 'u16', '#' .. at + 3, -1
+      end
+      local sums = redis.call('BITFIELD', d.c, unpack(counts))
+      d.budget, d.via = d.budget - #sums / 2, place
+      for index = first, last do
+        local open = sums[2 * (index - first + 1)]
+        if open == 0 or open >= EARLY then decide(d, children[index]) end
+      end
+      d.via = nil
     end
   end
 
@@ -216,8 +232,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     m = function(d, place) if get(d, place) == 'q' then spawn(d, place) end end,
     d = function(d, place)
       d.budget = d.budget - 1
-      local good, bad, skipped = parents_of(d, place)
-      decide(d, place, record(d, place), good, bad, skipped)
+      decide(d, place)
     end,
     i = function(d, place, item)
       d.budget = d.budget - 1
@@ -311,8 +326,10 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       finish(d)
       return 0
     end
-    if redis.call('LLEN', d.t) == 0 and redis.call('SCARD', d.l) == 0 then return 0 end
-    redis.call('ZADD', prefix .. 'dags', 'XX', now, d.id)
+    local steps = redis.call('LLEN', d.t) > 0
+    if not steps and redis.call('SCARD', d.l) == 0 then return 0 end
+    -- Whoever ended the node sees to it; a keeper looks at once where much is left, else a moment later.
+    redis.call('ZADD', prefix .. 'dags', 'XX', steps and now or now + 1000, d.id)
     return 1
   end
 
@@ -327,9 +344,14 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     if left == 0 then end_map(d, place, redis.call('HGET', d.m, place .. 'n'), bad) else spawn(d, place) end
   end
 
-  local function single_ended(d, place, code, output)
+  local function single_ended(d, place, code, output, carrying)
     -- The state first: should anything below fail, a sweep can make the rest of it.
     set(d, place, code)
+    if carrying then
+      d.carrier = place
+    elseif record(d, place).g then
+      redis.call('HSET', d.key, 'torn:' .. record(d, place).c[1], '1')
+    end
     if output ~= '' then redis.call('HSET', d.o, place, output) end
     if code == 's' and record(d, place).h then
       set(d, place, 'h')
@@ -346,8 +368,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     redis.call('HINCRBY', d.key, 'bad', -1)
   end
 
-  -- A node's run has ended. 1 when a process must take it from here.
-  function engine.ended(id, place, item, state, output, attempts)
+  -- A node's run has ended. 1 when a process must take it from here. `carrying`: its message brings that of its child.
+  function engine.ended(id, place, item, state, output, attempts, carrying)
     local d = open(id)
     if not d then return 0 end
     place, item = tonumber(place), tonumber(item)
@@ -356,7 +378,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     if before == 'q' and item then
       item_ended(d, place, item, code, output)
     elseif before == 'q' then
-      single_ended(d, place, code, output)
+      single_ended(d, place, code, output, carrying)
     elseif before == 'z' and code == 's' then
       late_success(d, place, output)
     end

@@ -1,7 +1,8 @@
--- KEYS: run, graph | ARGV: prefix, run_id, direct, requeue_ms, key_ttl, nodes, max_active, deadline_ms, message, facts, kinds, story | returns: {outcome, now, dag}
+-- KEYS: run, graph | ARGV: prefix, run_id, direct, requeue_ms, key_ttl, nodes, max_active, deadline_ms, message, facts, kinds, story, counters | returns: {outcome, now, dag}
 -- A queued run becomes a DAG run: its nodes stand pending, its roots are queued. Outcome: started, waits (for its turn, with
 -- `message` kept for it), unknown (the graph must be stored first), gone, or the state that the run is in.
--- facts: JSON list of fields of the DAG run; kinds: JSON list of field, value; story: JSON for history.
+-- facts: JSON list of fields of the DAG run; kinds: JSON list of field, value; story: JSON for history; counters: dag.c as it
+-- stands when no node has begun.
 -- include: common
 local now = now_ms()
 local prefix, id = ARGV[1], ARGV[2]
@@ -32,8 +33,7 @@ for _, field in ipairs({'q', 'tid', 'x', 'c'}) do redis.call('HSET', prefix .. '
 redis.call('HSET', prefix .. 'dag:' .. id, 'j', name, 'n', nodes, 'left', nodes, 'bad', 0, 'st', now, unpack(cjson.decode(ARGV[10])))
 if ARGV[8] ~= '' then redis.call('HSET', prefix .. 'dag:' .. id, 'dl', now + ARGV[8]) end
 redis.call('SET', prefix .. 'dag.s:' .. id, string.rep('.', nodes))
-redis.call('SET', prefix .. 'dag.c:' .. id, '')
-redis.call('SETRANGE', prefix .. 'dag.c:' .. id, 6 * nodes - 1, '\0')
+redis.call('SET', prefix .. 'dag.c:' .. id, ARGV[13])
 hset_all(prefix .. 'dag.k:' .. id, cjson.decode(ARGV[11]))
 redis.call('ZADD', prefix .. 'dags', now + 1000, id)
 tell(prefix, 'started', id, now, {})

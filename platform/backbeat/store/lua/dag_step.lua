@@ -2,7 +2,8 @@
 -- Take a DAG run on: first the answers to what it asked (JSON), then the steps that were left over.
 -- answers: {'e', place, items} how many items a mapped node has (their values are stored); {'x', place, error} why there are
 -- none; {'c', place, {places}} the children that a choice leaves out. An answer that came before changes nothing.
--- more: 1 when there are steps left. Questions are those of dag.l.
+-- more: 1 when there are steps left. Questions are those of dag.l, where 's:' is followed by the segment itself: JSON
+-- [chain or chord, [[node, kind], ...]].
 -- include: common
 local now = now_ms()
 local engine = dag_engine(ARGV[1], ARGV[3], now, now + ARGV[4], ARGV[5], end_run, queue_run, hand_over)
@@ -32,7 +33,16 @@ end
 
 for _, given in ipairs(cjson.decode(ARGV[6])) do answer(given[1], given[2], given[3]) end
 engine.drain(d)
-local reply = redis.call('SRANDMEMBER', d.l, 100)
-table.insert(reply, 1, now)
-table.insert(reply, 1, redis.call('LLEN', d.t) > 0 and 1 or 0)
+local left = redis.call('LLEN', d.t)
+local reply = {left > 0 and 1 or 0, now}
+for _, question in ipairs(redis.call('SRANDMEMBER', d.l, 100)) do
+  local segment = string.match(question, '^s:(%d+)$')
+  if not segment then
+    reply[#reply + 1] = question
+  elseif left == 0 then
+    -- Told once, and only when all of its nodes are there: should whoever asked die now, the runs' own timers send them.
+    redis.call('SREM', d.l, question)
+    reply[#reply + 1] = 's:' .. redis.call('HGET', d.graph, '#seg:' .. segment)
+  end
+end
 return reply
