@@ -104,8 +104,13 @@ def verify_counts(scratch: dict[str, str], backup: dict[str, Any], *, tolerance:
 
 
 @job
-def drop_scratch(scratch: dict[str, str]) -> str:
-    """Remove a database that `restore_scratch` made; nothing that is not named so is ever removed. Returns its name."""
+def drop_scratch(scratch: dict[str, str] | None) -> str:
+    """Remove a database that `restore_scratch` made; nothing that is not named so is ever removed. Returns its name.
+
+    None, when nothing was restored, removes nothing and gives "".
+    """
+    if scratch is None:
+        return ""
     found = _scratch(scratch)
     if found.engine == SQLITE:
         Path(found.name).unlink(missing_ok=True)
