@@ -159,6 +159,18 @@ def test_named_nodes_run_again_with_or_without_what_is_behind_them(store: Store)
     assert run_all(store) == ["b", "d"]
 
 
+def test_every_event_of_a_node_tells_when_its_dag_run_was_made_also_when_it_runs_again(store: Store) -> None:
+    start(store, DIAMOND)
+    made = store.ledger.get(RUN)["c"]
+    run_all(store, lambda node: FAILED if node == "b" else OK)
+    rerun(store, RUN)
+    run_all(store)
+
+    told = [fields for fields in events(store) if fields["r"].startswith(f"{RUN}/")]
+    assert {fields["r"].removeprefix(f"{RUN}/") for fields in told} == {"a", "b", "c", "d"}
+    assert {fields.get(".bn") for fields in told} == {made}
+
+
 def test_a_run_that_goes_on_can_be_rerun_in_part_but_not_where_it_works(store: Store) -> None:
     dag = of(a="", b="a", c="", d="c")
     start(store, dag)

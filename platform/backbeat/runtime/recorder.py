@@ -28,7 +28,7 @@ _TEXT = {
     "nd": "node",
     "why": "reason",
 }
-_NUMBERS = {"n": "nominal", "e": "effective", "b": "born", "c": "queued_at", "st": "started_at", "a": "attempt", "l": "losses"}
+_NUMBERS = {"n": "nominal", "e": "effective", "bn": "born", "c": "queued_at", "st": "started_at", "a": "attempt", "l": "losses"}
 
 
 class Recorder:

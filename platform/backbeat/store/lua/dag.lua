@@ -73,7 +73,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     if state then redis.call('DEL', key) end
     local k, arguments = kind(d, r.k), r.x or '[[],\t{}]'
     if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
-    local fields = {'s', 'queued', 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place, 'b', d.born}
+    local fields = {'s', 'queued', 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place, 'bn', d.born}
     for name, value in pairs({it = item, rf = r.f, ko = r.o, ra = before ~= '0' and before or nil}) do
       fields[#fields + 1] = name
       fields[#fields + 1] = value
@@ -88,7 +88,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
   local function tell_node(d, place, code, extra)
     local r = record(d, place)
-    local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, '.b', d.born, 'state', STATES[code]}
+    local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, '.bn', d.born, 'state', STATES[code]}
     -- After a rerun this is one more attempt, so that history takes it for the newer one.
     local before = d.rerun and tonumber(redis.call('HGET', d.a, place) or 0) or 0
     if before > 0 then
