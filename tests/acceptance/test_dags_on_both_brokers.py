@@ -6,7 +6,8 @@ import pytest
 
 from backbeat.core.dag import Dag, Node, Rule
 from backbeat.core.job import JobSpec
-from tests.acceptance.test_dags import ended, submit
+from backbeat.core.plan import plan
+from tests.acceptance.test_dags import ended, submit, times
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 
@@ -21,6 +22,23 @@ GRAPH = Dag(
         Node("alert", WORK, after=("d",), rule=Rule.ANY_FAILED),
     ),
 )
+
+
+@pytest.mark.slow
+def test_a_row_of_nodes_travels_as_a_chain_where_the_queues_are_not_the_ledgers_own(running: Deployment) -> None:
+    running.define(JobSpec(WORK, WORK))
+    dag = Dag("row", (Node("a", WORK, kwargs={"seconds": 2.0}), Node("b", WORK, after=("a",)), Node("c", WORK, after=("b",))))
+    planned = plan(dag, direct=running.store.slots.direct).segments
+
+    run_id = submit(running, dag)
+    eventually(lambda: running.effects("begin")[f"{run_id}/a"], within=30, message=running.story)
+    carries = "cv" in running.store.ledger.get(f"{run_id}/a")
+
+    assert carries == bool(planned) == (not running.store.slots.direct)
+    assert ended(running, run_id) == "succeeded"
+    assert [running.effects("begin")[f"{run_id}/{node}"] for node in "abc"] == [1, 1, 1]
+    begin = times(running, "begin")
+    assert begin[f"{run_id}/c"] - times(running, "end")[f"{run_id}/a"] < 5, "canvas brought them, not the ledger's timer"
 
 
 @pytest.mark.slow

@@ -65,9 +65,10 @@ def work(
     run_id: str,
     state: RunState = RunState.SUCCEEDED,
     output: Any = None,
+    canvas: str = "",
 ) -> bool:
     """Claim and end one run as a worker does; False when the message was a duplicate."""
-    claim = store.ledger.claim(run_id, "w", 30, "w1")
+    claim = store.ledger.claim(run_id, "w", 30, "w1", canvas=canvas)
     if not claim.won:
         return False
     text = dumps(output) if claim.fields.get("ko") else ""

@@ -10,7 +10,7 @@ from backbeat.core.plan_segments import Kind
 
 MESSAGE_BYTES = 900
 """One Celery message of ours with a few short arguments, measured on both brokers."""
-TAIL_BYTES = 200
+TAIL_BYTES = 260
 """What each node that is still to come adds to every message of a chain, before base64."""
 LEDGER_BYTES = 150
 """Redis memory of one node of an active DAG run, without its output."""
