@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from backbeat import conf
 from backbeat.admin import definitions
-from backbeat.admin.models import Job, Omission
+from backbeat.admin.models import Job, Omission, Submission
+from backbeat.admin.submissions import send_waiting
 from backbeat.core.job import Schedule
 from backbeat.core.when import Every
 from backbeat.store.store import open_store
@@ -56,14 +57,18 @@ def test_run_now_refuses_what_is_no_json(admin_client: Client, redis: RedisServe
     assert "Enter a valid JSON" in response.content.decode()
 
 
-def test_run_now_says_so_when_redis_is_away(admin_client: Client, redis: RedisServer) -> None:
+def test_run_now_is_kept_until_redis_is_back(admin_client: Client, redis: RedisServer) -> None:
     job = definitions.save(SPEC)
 
     with conf.override(redis_url="unix:///nowhere/redis.sock?db=0"):
-        response = do(admin_client, "run", job, kwargs="{}")
+        response = do(admin_client, "run", job, kwargs="{}", key="kept")
 
-    assert response.status_code == 200
-    assert "nowhere" in response.content.decode()
+    asked, warning = said(response)
+    assert asked == "reports.daily: asked for run reports.daily:kept."
+    assert "begins when it is back" in warning
+    Submission.objects.update(asked_at=timezone.now() - timedelta(seconds=3))
+    assert send_waiting() == 1
+    assert open_store().ledger.get("reports.daily:kept")["s"] == "queued"
 
 
 def test_a_pause_asks_for_a_reason_and_says_who_and_until_when(admin_client: Client, redis: RedisServer) -> None:

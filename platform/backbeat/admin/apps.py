@@ -16,6 +16,7 @@ class BackbeatConfig(AppConfig):
     def ready(self) -> None:
         """Hand the runtime what only the database can do: a worker sets Django up, and nobody else would tell it."""
         from backbeat.admin.gate import DatabaseGate
+        from backbeat.admin.submissions import DatabaseSubmissions
         from backbeat.runtime.provided import provide
 
-        provide(gate=DatabaseGate())
+        provide(DatabaseGate(), DatabaseSubmissions())

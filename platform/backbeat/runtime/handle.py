@@ -88,6 +88,20 @@ class Job(Generic[P, R]):
         """
         return cast("AsyncResult", job_task_of(self.spec.task).apply_async(args, kwargs, job=self.name, **options))
 
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
+        """As `delay`, when the current transaction of Django's database commits; a part of it until then."""
+        return self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult:
+        """As `apply_async`, when the current transaction of Django's database commits; a part of it until then.
+
+        Raises BadArguments, also for options that can't wait, and ConfigurationError.
+        """
+        task = job_task_of(self.spec.task)
+        return cast("AsyncResult", task.apply_async_on_commit(args, kwargs, job=self.name, **options))
+
     def run(self, *args: Any, reason: str = "", wait: bool | float = False, **kwargs: Any) -> Any:
         """Submit a run and return its id; with `wait` (True, or at most so many seconds) return its result instead.
 

@@ -1,4 +1,4 @@
-"""What the runtime needs from outside: history, definitions, a second gate. The Django app implements all of them."""
+"""What the runtime needs from outside: history, definitions, a second gate, an outbox. The Django app implements all of them."""
 
 from __future__ import annotations
 
@@ -86,3 +86,35 @@ class Gate(Protocol):
 
     def transaction(self) -> AbstractContextManager[object]:
         """A transaction around the work of a job, rolled back by whatever exception leaves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run that somebody asked for, as the database keeps it until the ledger has it."""
+
+    run_id: str
+    job: str
+    arguments: str
+    """JSON text of arguments that were checked."""
+    policies: str = ""
+    """The job's policies by the code of whoever asked, for a job that nobody defines elsewhere."""
+    delay: float = 0.0
+    """Seconds to wait, counted from when it is sent."""
+    due: int | None = None
+    """Epoch ms before which it shall not begin; goes before `delay`."""
+    priority: int | None = None
+    queue: str = ""
+    """Another queue than the job's."""
+    reason: str = ""
+    results: bool = False
+    """Whether Celery's result backend keeps what it returns."""
+
+
+class Submissions(Protocol):
+    """Where what is asked for within a transaction of the database is kept."""
+
+    def add(self, asked: Submission) -> None:
+        """Keep it with the current transaction and send it when that commits. A run that is there already stays as it is."""
+
+    def task_of(self, job: str) -> str | None:
+        """The Celery task of a job that is defined; None when there is none."""

@@ -12,10 +12,11 @@ from backbeat.core.arguments import too_much
 from backbeat.core.keys import RunId, submitted_id
 from backbeat.core.message import arguments_of, envelope
 from backbeat.core.priority import priority_of
-from backbeat.core.template import Template
+from backbeat.core.template import Template, read
 from backbeat.errors import BadArguments, StoreUnavailable, UnknownJob, nearest
-from backbeat.runtime import registry
+from backbeat.runtime import provided, registry
 from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.ports import Submission
 from backbeat.store.store import Store, open_store
 
 P = ParamSpec("P")
@@ -31,20 +32,49 @@ def submit(
     priority: int | str | None = None,
     delay: float = 0.0,
     reason: str = "",
+    on_commit: bool = False,
 ) -> RunId:
     """Ask for one run of a job (its name, or what `@job` made) and return the run's id.
 
     With `key` the id is the same for every call, so that asking twice, also at once or after the run ended (for as long
-    as BACKBEAT_KEY_RETENTION), gives one run. `delay` is seconds. Raises UnknownJob, BadArguments, StoreUnavailable.
+    as BACKBEAT_KEY_RETENTION), gives one run. `delay` is seconds. With `on_commit` what is asked for is part of the current
+    transaction of Django's database and is sent when that commits, if need be later, by a keeper: it needs no Redis now.
+    Raises UnknownJob, BadArguments, StoreUnavailable.
     """
     name = job if isinstance(job, str) else str(job.name)
     run_id = submitted_id(name, key if key is not None else uuid4().hex)
+    if on_commit:
+        number = None if priority is None else priority_of(priority)
+        arguments = checked_arguments(_task_by_database(name), args, kwargs or {})
+        asked = Submission(run_id, name, arguments, policies_of(name), delay, priority=number, reason=reason)
+        provided.submissions().add(asked)
+        return run_id
     store = open_store()
     # A job of the admin's has no code of its own: then its task's parameters count.
     code = name if name in registry.jobs else template_of(store, name).task
     arguments = checked_arguments(code, args, kwargs or {})
     prepare(store, name, run_id, arguments, delay=delay, priority=priority, reason=reason, keyed=key is not None, send=True)
     return run_id
+
+
+def _task_by_database(job: str) -> str:
+    """Whose parameters count, without asking Redis."""
+    if job in registry.jobs:
+        return job
+    task = provided.submissions().task_of(job)
+    if task is None:
+        raise _unknown(job)
+    return task
+
+
+def policies_of(job: str) -> str:
+    """The policies that this process's code has for a job, as text; empty when it has none."""
+    registered = registry.jobs.get(job)
+    return "" if registered is None else Template.of(registered.spec).text
+
+
+def _unknown(job: str) -> UnknownJob:
+    return UnknownJob(f"no job is named {job!r}.{nearest(job, registry.jobs)} Define it with @job or in the admin.")
 
 
 def _outage_told(call: Callable[P, T]) -> Callable[P, T]:
@@ -73,35 +103,38 @@ def prepare(
     keyed: bool = False,
     send: bool = False,
     facts: Mapping[str, str] | None = None,
+    policies: str = "",
 ) -> tuple[Template, bool]:
     """Put a run into the ledger; returns its policies and whether it is new.
 
     `send` also hands its message over, in the same script; without it the caller publishes one himself (Celery's canvas
     needs its own), or, should he die before that, the keeper does. A delayed run is always the keeper's to send.
-    `facts` are more fields of the run, as the ledger names them.
+    `facts` are more fields of the run, as the ledger names them. `policies` (text of a template) are those of a job that is
+    not defined here.
     """
-    template = template_of(store, job)
+    template = template_of(store, job, policies)
     if priority is not None:
         template = replace(template, priority=priority_of(priority))
     store.index.keep_template(run_id, template)
     fields = {"j": job, "n": "", "q": template.queue, "tid": template.id, "x": arguments}
     extra = {"why": reason, "ky": "1" if keyed else "", "res": "" if send else "1"}
     fields |= {name: value for name, value in extra.items() if value} | dict(facts or {})
-    message = envelope(template.outline, run_id, arguments, slot=store.slots.of(run_id).slot) if send else ""
+    outline = replace(template.outline, queue=fields["q"], ignore_result="res" not in fields) if facts else template.outline
+    message = envelope(outline, run_id, arguments, slot=store.slots.of(run_id).slot) if send else ""
     created, _ = store.ledger.submit(run_id, fields, message, delay)
     return template, created
 
 
 @_outage_told
-def template_of(store: Store, job: str) -> Template:
-    """The policies of a job: as defined (admin and importers included), else as the code of this process says."""
+def template_of(store: Store, job: str, policies: str = "") -> Template:
+    """The policies of a job: as defined (admin and importers included), else as this process's code, or `policies`, says."""
     known = store.index.template_of(job)
     if known is not None:
         return known
-    registered = registry.jobs.get(job)
-    if registered is None:
-        raise UnknownJob(f"no job is named {job!r}.{nearest(job, registry.jobs)} Define it with @job or in the admin.")
-    return Template.of(registered.spec)
+    text = policies_of(job) or policies
+    if not text:
+        raise _unknown(job)
+    return read(text)
 
 
 def checked_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from backbeat.runtime.attempt import execute
 from backbeat.runtime.canvas import hand_over
 from backbeat.runtime.context import inside
 from backbeat.runtime.intake import intake
+from backbeat.runtime.on_commit import ask_on_commit, moment_of
 from backbeat.runtime.submit import checked_arguments, prepare
 from backbeat.store.store import open_store
 
@@ -75,6 +76,28 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
         options = {**{name: value for name, value in limits.items() if value}, **options}
         return super().apply_async(*json.loads(arguments), task_id=run_id, headers=headers, **options)
 
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> Any:
+        """As `apply_async_on_commit`, with the job's arguments alone."""
+        return self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """As that of Celery's task for Django. What is asked for of a job is a row of the current transaction, so that no
+        crash between commit and publication loses it; the AsyncResult is returned at once. Raises BadArguments.
+        """
+        job = options.pop("job", self.name)
+        if job not in registry.jobs or self.app.conf.task_always_eager:
+            from celery.contrib.django.task import DjangoTask  # only where there is Django
+
+            return DjangoTask.apply_async_on_commit(self, args, kwargs, task_id=task_id, **options)
+        run_id = ask_on_commit(job, args or (), kwargs or {}, task_id, options)
+        return AsyncResult(run_id, app=self.app)
+
     def retry(
         self,
         args: Any = None,
@@ -105,6 +128,4 @@ def _delay(countdown: float | None, eta: datetime | str | None) -> float:
         return max(0.0, float(countdown))
     if eta is None:
         return 0.0
-    moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (to_ms(moment) - open_store().slots.now_ms()) / 1000)
+    return max(0.0, (to_ms(moment_of(eta)) - open_store().slots.now_ms()) / 1000)

@@ -10,6 +10,7 @@ from backbeat.admin.models.job import Job, Removal, Schedule, Source
 from backbeat.admin.models.omission import Omission
 from backbeat.admin.models.problem import ImportProblem
 from backbeat.admin.models.run import Attempt, Run
+from backbeat.admin.models.submission import Submission
 
 __all__ = [
     "Attempt",
@@ -25,4 +26,5 @@ __all__ = [
     "Run",
     "Schedule",
     "Source",
+    "Submission",
 ]

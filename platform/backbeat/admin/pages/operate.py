@@ -12,6 +12,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -19,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from backbeat.admin import definitions
+from backbeat.admin import definitions, submissions
 from backbeat.admin.models import Job
 from backbeat.admin.pages.inputs import Json
 from backbeat.admin.pages.job_form import PRIORITY_CHOICES
@@ -94,6 +95,7 @@ def _run(job: Job, given: dict[str, Any], actor: str) -> str:
         key=key,
         priority=given.get("priority"),
         reason=why,
+        on_commit=True,
     )
     return f"asked for run {run_id}"
 
@@ -162,18 +164,22 @@ def _do(admin: Any, request: HttpRequest, verb: str, jobs: list[Job], form: Ask)
     done = []
     for job in jobs:
         try:
-            line = VERBS[verb].act(job, _given(form, job, len(jobs)), request.user.get_username())
+            # What is asked for and who asked for it are written together, or not at all.
+            with transaction.atomic():
+                line = VERBS[verb].act(job, _given(form, job, len(jobs)), request.user.get_username())
+                admin.log_change(request, job, line)
         except (BackbeatError, RedisError, OSError) as error:
             if len(jobs) == 1:
                 _show(form, error)
                 return False
             messages.error(request, f"{job.name}: {error}")
             continue
-        admin.log_change(request, job, line)
         done.append(f"{job.name}: {line}.")
     if done:
         shown = " ".join(done[:5]) + (f" And {len(done) - 5} more." if len(done) > 5 else "")
         messages.success(request, shown)
+    if verb == "run" and submissions.waiting(job.name for job in jobs):
+        messages.warning(request, "Redis does not answer. What was asked for is kept in the database and begins when it is back.")
     return True
 
 
