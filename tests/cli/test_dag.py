@@ -139,7 +139,9 @@ def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
 def test_graphs_of_code_are_listed_and_exported(site: Deployment) -> None:
     listed = json.loads(backbeat(site.folder, "ls", "-o", "json", env=site.env).out)
 
-    assert [(row["dag"], row["nodes"], row["about"]) for row in listed] == [("coded.graph", 2, "Checks a flag.")]
+    assert [(row["dag"], row["nodes"], row["source"], row["about"]) for row in listed] == [
+        ("coded.graph", 2, "code", "Checks a flag.")
+    ]
     exported = json.loads(backbeat(site.folder, "export", "coded.graph", env=site.env).out)
     assert exported["nodes"][1] == {"id": "work", "job": "probe.work", "after": ["check"]}
     unknown = backbeat(site.folder, "plan", "coded.graf", env=site.env)
@@ -156,7 +158,9 @@ def test_a_graph_is_imported_run_shown_and_run_again(site: Deployment) -> None:
     assert run.out.strip() == "coded.graph:1", run.err
 
     eventually(
-        lambda: backbeat(site.folder, "show", "coded.graph:1", env=site.env).out.startswith("coded.graph:1  failed"), within=40
+        lambda: backbeat(site.folder, "show", "coded.graph:1", env=site.env).out.startswith("coded.graph:1  failed"),
+        within=25,
+        message=site.story,
     )
     shown = backbeat(site.folder, "show", "coded.graph:1", env=site.env).out
     assert "✗ check" in shown
@@ -189,6 +193,29 @@ def test_an_imported_graph_runs_like_any_other(site: Deployment) -> None:
     eventually(
         lambda: "2 succeeded" in backbeat(site.folder, "show", "tiny:1", env=site.env).out, within=40, message=site.story()
     )
+
+
+@pytest.mark.redis
+def test_a_scheduled_graph_comes_and_goes_as_a_yaml_file(site: Deployment) -> None:
+    lines = ["dag: ticking", "schedules: [{every: 1s}]", "owner: team-x", "max_active: 2", "nodes:", "- {id: a, job: probe.work}"]
+    (site.folder / "ticking.yaml").write_text("\n".join([*lines, "- {id: b, job: probe.work, after: [a]}"]))
+    beat = site.beat()
+
+    first = backbeat(site.folder, "import", "ticking.yaml", env=site.env)
+    done = lambda: site.rows("select dag_run_id, version from backbeat_dagrun where dag = 'ticking' and state = 'succeeded'")  # noqa: E731
+    runs = eventually(done, within=60, message=first.err + site.story())
+    beat.stop()
+    exported = backbeat(site.folder, "export", "ticking", "-o", "yaml", env=site.env).out
+    (site.folder / "again.yaml").write_text(exported)
+    again = backbeat(site.folder, "import", "again.yaml", env=site.env)
+
+    assert "owner: team-x" in exported
+    assert again.out == first.out, "the same graph, the same version"
+    assert runs[0][1] in first.out
+    planned = json.loads(backbeat(site.folder, "plan", "ticking", "-o", "json", env=site.env).out)
+    assert planned["critical_seconds"] != 2.0, "measured, not guessed"
+    assert backbeat(site.folder, "remove", "ticking", env=site.env).code == 0
+    assert backbeat(site.folder, "remove", "ticking", env=site.env).code == 3
 
 
 @pytest.mark.redis

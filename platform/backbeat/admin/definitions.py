@@ -14,6 +14,7 @@ from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Concat
 
 from backbeat.admin import calendars
+from backbeat.admin.dag_rows import publish_graphs
 from backbeat.admin.models import Job, Omission, Run, Schedule, Source
 from backbeat.admin.pausing import end_pauses, missed_while_paused, pause, resume
 from backbeat.admin.publishing import publish, publisher, republish, retract, to_spec
@@ -88,7 +89,7 @@ def misfits(task: str, schedule: CoreSchedule) -> list[BadArguments]:
 
 def tend() -> int:
     """What the keeper does for definitions: ends pauses that are over, publishes what Redis does not have yet."""
-    return calendars.publish() + len(end_pauses()) + republish()
+    return calendars.publish() + publish_graphs() + len(end_pauses()) + republish()
 
 
 @transaction.atomic
@@ -125,7 +126,8 @@ class DatabaseDefinitions:
     """The Definitions port: what the index is rebuilt from."""
 
     def specs(self, names: Sequence[str] | None = None) -> Iterator[JobSpec]:
-        """Every job (or those of these names), as the scheduler should see it."""
+        """Every job (or those of these names), as the scheduler should see it. Graphs that Redis lacks go there first."""
+        publish_graphs()
         jobs = Job.objects.prefetch_related("schedules")
         for job in (jobs if names is None else jobs.filter(name__in=names)).iterator(chunk_size=500):
             yield to_spec(job)

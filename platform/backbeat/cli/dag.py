@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from backbeat.cli.common import reaching_redis, use_app
+from backbeat.cli.common import reaching_database, use_app, use_django
 from backbeat.cli.dag_show import show
+from backbeat.cli.dag_sources import as_text, from_file, graphs, named
 from backbeat.cli.dag_verbs import cancel, go_on, hold, mark, rerun
 from backbeat.cli.job_run import run
 from backbeat.cli.listing import columns
 from backbeat.conf import same_server, settings
-from backbeat.core.dag_files import TIMED_JOB, read
-from backbeat.errors import GraphError, UnknownJob, nearest
+from backbeat.core.dag_files import TIMED_JOB
 
 if TYPE_CHECKING:
     from backbeat.core.dag import Dag
@@ -41,17 +43,17 @@ dag.add_command(run, "run")
 @dag.command("ls")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "name"]), default="table", show_default=True)
 def ls(output: str) -> None:
-    """List the graphs that code defines."""
-    graphs = _graphs()
+    """List graphs: those of the code, and those that were imported or made in the admin."""
+    found = sorted(graphs().items())
     if output == "name":
-        for graph in graphs:
-            click.echo(graph.name)
+        for name, _ in found:
+            click.echo(name)
         return
-    rows = [_overview(graph) for graph in graphs]
+    rows = [_overview(*one) for _, one in found]
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
     else:
-        columns(("DAG", "NODES", "EDGES", "VERSION", "ABOUT"), (tuple(map(str, row.values())) for row in rows))
+        columns(("DAG", "NODES", "EDGES", "VERSION", "FROM", "ABOUT"), (tuple(map(str, row.values())) for row in rows))
 
 
 @dag.command()
@@ -67,18 +69,17 @@ def ls(output: str) -> None:
 def plan(what: str, workers: int, everything: bool, engine: str | None, output: str, job: str, scale: float) -> None:
     """Show what a graph becomes: levels, critical path, what travels as chain or chord, which edges the ledger releases, and why.
 
-    FILE is a graph as JSON: ours, WfCommons' WfFormat, or {name, tasks}. Needs no server; what pays depends on BROKER_URL and
-    REDIS_URL as this command has them. Exit code 2 when it can't run.
+    FILE is a graph as JSON or YAML: ours, WfCommons' WfFormat, or {name, tasks}; it needs no server. A graph by NAME is
+    planned with the seconds that its last runs took. What pays depends on BROKER_URL and REDIS_URL as this command has them.
+    Exit code 2 when it can't run.
     """
-    from dataclasses import replace
-
     from backbeat.core import plan_text
     from backbeat.core.dag import Engine
     from backbeat.core.plan import plan as plan_of
 
-    conf, graph = settings(), _named(what, job, scale)
-    graph = replace(graph, engine=Engine(engine)) if engine else graph
-    planned = plan_of(graph, direct=same_server(conf.broker_url, conf.redis_url))
+    graph, took = named(what, job, scale)
+    graph, conf = replace(graph, engine=Engine(engine)) if engine else graph, settings()
+    planned = plan_of(graph, took, direct=same_server(conf.broker_url, conf.redis_url))
     if output == "json":
         click.echo(json.dumps(_facts(planned, workers), indent=2))
     elif output == "text":
@@ -89,83 +90,54 @@ def plan(what: str, workers: int, everything: bool, engine: str | None, output: 
 
 @dag.command()
 @_FILE_OR_NAME
-def export(what: str) -> None:
-    """Print a graph as JSON that `import` reads."""
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True)
+def export(what: str, output: str) -> None:
+    """Print a graph as a file that `import` reads."""
     from backbeat.core.dag_data import to_data
 
-    click.echo(json.dumps(to_data(_named(what, TIMED_JOB, 1.0)), indent=2, ensure_ascii=False))
+    click.echo(as_text(to_data(named(what, TIMED_JOB, 1.0)[0]), output))
 
 
 @dag.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="What to call it; by default as the file does.")
 @click.option("--dry-run", is_flag=True, help="Only check it.")
+@click.option("--commands", is_flag=True, help="Nodes of a WfFormat graph run the programs that it names (job commands.run).")
 @_JOB
 @_SCALE
-def import_(file: Path, name: str | None, dry_run: bool, job: str, scale: float) -> None:
-    """Take a graph over from a JSON or YAML file, so that it can be run. Exit code 2 with everything that is wrong with it."""
-    from dataclasses import replace
+def import_(file: Path, name: str | None, dry_run: bool, job: str, scale: float, commands: bool) -> None:
+    """Take a graph over from a JSON or YAML file into the database, where it is started and scheduled like any other.
 
-    from backbeat.core.dag_check import check, validated
-
-    graph = _from_file(file, job, scale)
+    The same file twice changes nothing. Exit code 2 with everything that is wrong with it.
+    """
+    graph = from_file(file, job, scale, commands)
     graph = replace(graph, name=name) if name else graph
     use_app().loader.import_default_modules()
-    from backbeat.runtime.registry import jobs
+    from backbeat.admin import dags
 
-    validated(graph, jobs)
-    for problem in check(graph):
-        click.echo(f"note: {problem.sentence}", err=True)
-    if not dry_run:
-        with reaching_redis():
-            from backbeat.runtime.dag_publish import publish
-
-            publish(graph)
+    with reaching_database():
+        for problem in dags.problems(graph):
+            if problem.warning:
+                click.echo(f"note: {problem.sentence}", err=True)
+        dags.save(graph, actor=getpass.getuser(), source="import", dry_run=dry_run)
     click.echo(f"{graph.name}: {len(graph.nodes)} nodes, version {graph.version}{' (only checked)' if dry_run else ''}")
 
 
-def _named(what: str, job: str, scale: float) -> Dag:
-    path = Path(what)
-    if path.is_file():
-        return _from_file(path, job, scale)
-    graphs = {graph.name: graph for graph in _graphs()}
-    if what not in graphs:
-        raise UnknownJob(f"no DAG is named {what!r}, and no such file is here.{nearest(what, graphs)}")
-    return graphs[what]
+@dag.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget a graph that was imported or made in the admin, with its schedules. History stays; what is under way goes on."""
+    use_django()
+    from backbeat.admin import dags
+
+    with reaching_database():
+        dags.delete(name)
+    click.echo(f"{name} is removed")
 
 
-def _from_file(path: Path, job: str, scale: float) -> Dag:
-    text = path.read_text(encoding="utf-8")
-    try:
-        data = _yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
-    except ValueError as error:
-        raise GraphError(path.name, f"expected JSON; {error}.") from None
-    if not isinstance(data, dict):
-        raise GraphError(path.name, f"expected an object; got {type(data).__name__}.")
-    return read(data, job=job, scale=scale)
-
-
-def _yaml(text: str) -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise GraphError("file", "reading YAML needs PyYAML. Install it, or write the graph as JSON.") from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphError("file", f"expected YAML; {error}.") from None
-
-
-def _graphs() -> list[Dag]:
-    use_app().loader.import_default_modules()
-    from backbeat.runtime.registry import jobs
-
-    return sorted((job.dag for job in jobs.values() if job.dag is not None), key=lambda graph: graph.name)
-
-
-def _overview(graph: Dag) -> dict[str, Any]:
+def _overview(graph: Dag, source: str) -> dict[str, Any]:
     sizes = {"nodes": len(graph.nodes), "edges": len(graph.shape.parents)}
-    return {"dag": graph.name, **sizes, "version": graph.version, "about": graph.description}
+    return {"dag": graph.name, **sizes, "version": graph.version, "source": source, "about": graph.description}
 
 
 def _facts(planned: Any, workers: int) -> dict[str, Any]:

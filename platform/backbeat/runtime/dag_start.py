@@ -17,6 +17,7 @@ from backbeat.errors import UnknownJob, nearest
 from backbeat.runtime import registry
 from backbeat.runtime.backfill import LANE, LOWEST
 from backbeat.runtime.dag_advance import advance
+from backbeat.runtime.dag_spec import spec_of
 from backbeat.runtime.redeliver import message_of
 from backbeat.runtime.submit import prepare, template_of
 from backbeat.store.store import Store
@@ -110,7 +111,7 @@ def _priority(store: Store, run_id: str, dag: Dag, fields: Mapping[str, str]) ->
     """The priority that this run was asked for with, when it is not the DAG's own: its nodes inherit it."""
     template = store.index.template(store.slots.of(run_id).slot, fields["tid"])
     registered = registry.jobs.get(dag.name)
-    usual = registered.spec.priority if registered is not None else dag.priority
+    usual = (registered.spec if registered is not None else spec_of(dag)).priority
     return None if template is None or template.priority == usual else template.priority
 
 

@@ -190,6 +190,13 @@ class DagLedger:
         text = self.slots.client.hget(f"{self.slots.of(name).prefix}graphs", name)
         return None if text is None else from_data(json.loads(text))
 
+    def which_published(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of the names under which a DAG is published."""
+        pipe = self.slots.client.pipeline(transaction=False)
+        for name in names:
+            pipe.hexists(f"{self.slots.of(name).prefix}graphs", name)
+        return frozenset(name for name, there in zip(names, pipe.execute() if names else (), strict=True) if there)
+
     def _head(self, keys: SlotKeys, run_id: str) -> list[Any]:
         return [keys.prefix, run_id, self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms]
 

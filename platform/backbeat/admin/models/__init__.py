@@ -6,6 +6,7 @@ from backbeat.admin.models.backfill import Backfill, BackfillSlot
 from backbeat.admin.models.calendar import Calendar
 from backbeat.admin.models.claim import Claim
 from backbeat.admin.models.dag import DagRun
+from backbeat.admin.models.dag_definition import Dag, DagVersion
 from backbeat.admin.models.job import Job, Removal, Schedule, Source
 from backbeat.admin.models.omission import Omission
 from backbeat.admin.models.problem import ImportProblem
@@ -18,7 +19,9 @@ __all__ = [
     "BackfillSlot",
     "Calendar",
     "Claim",
+    "Dag",
     "DagRun",
+    "DagVersion",
     "ImportProblem",
     "Job",
     "Omission",

@@ -1,11 +1,10 @@
-"""Making a graph known that no code defines, so that it can be started and scheduled like any other."""
+"""The job behind a graph that no code defines, so that it is started and scheduled like any other."""
 
 from __future__ import annotations
 
 from backbeat.core.dag import Dag
 from backbeat.core.job import JobSpec
 from backbeat.runtime.binding import DAG_TASK
-from backbeat.store.store import open_store
 
 
 def spec_of(dag: Dag) -> JobSpec:
@@ -24,11 +23,3 @@ def spec_of(dag: Dag) -> JobSpec:
         labels=dag.labels,
         description=dag.description,
     )
-
-
-def publish(dag: Dag) -> JobSpec:
-    """Put a graph and its schedules where workers and schedulers find them. Raises what redis-py raises for an outage."""
-    store, spec = open_store(), spec_of(dag)
-    store.dags.publish(dag)
-    store.index.put(spec)
-    return spec
