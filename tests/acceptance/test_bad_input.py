@@ -160,7 +160,7 @@ def test_arguments_that_can_not_be_kept_fail_the_run_with_the_reason(evil: Deplo
 def message_of(deployment: Deployment, run_id: str, task: str) -> tuple[dict[str, str], str]:
     """The fields and the message of a run that a newer deployment asked for."""
     template = Template(task)
-    deployment.store.index.keep_template(run_id, template)
+    deployment.store.index.keep_template(run_id, template, template.task)
     arguments = arguments_of((), {})
     fields = {"j": run_id.partition(":")[0], "n": "", "q": template.queue, "tid": template.id, "x": arguments, "ky": "1"}
     return fields, envelope(template.outline, run_id, arguments, slot=deployment.store.slots.of(run_id).slot)

@@ -23,6 +23,7 @@ from backbeat.store.slots import Slots
 from backbeat.store.store import Store
 from tests.core.graphs import of
 from tests.drift.tree import ROOT
+from tests.store.gate_runs import Site
 from tests.store.graph_runs import RUN, run_all, start, take, work
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
@@ -141,7 +142,7 @@ def _fired(site: Deployment) -> set[str]:
 
 
 def _scripted(store: Store) -> None:
-    """What no process of the above happens to do: DAG runs of every kind, calendars, an entry that can't be read."""
+    """What no process of the above happens to do: DAG runs of every kind, calendars, an entry that can't be read, limits."""
     store.slots.client.delete("default.p5")
     store.calendars.write([Calendar("holidays", ["12-25"])])
     store.index.park(0, "broken", "it can't be read")
@@ -168,6 +169,10 @@ def _scripted(store: Store) -> None:
     handed_on = Dag("g", (Node("first", "x"), Node("second", "x", (Ref("first"),))))
     start(store, handed_on, "g:4")
     run_all(store, run_id="g:4")
+
+    limited = Site(store, max_concurrency=1, rate="100/s")
+    for name in ("works", "waits"):
+        limited.claim(limited.submit(name))
 
 
 def _sent_elsewhere(store: Store) -> None:

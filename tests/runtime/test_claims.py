@@ -26,7 +26,7 @@ def store(redis_url: str, redis_broker_url: str) -> Iterator[Store]:
 
 def submit(store: Store) -> Context:
     template = Template("jobs.pay")
-    store.index.keep_template(RUN, template)
+    store.index.keep_template(RUN, template, template.task)
     store.ledger.submit(RUN, {"j": "jobs.pay", "n": "", "q": template.queue, "tid": template.id, "x": "[[],\t{}]"}, "message")
     return Context({"id": RUN, "task": "jobs.pay", "hostname": "w", "backbeat": {"slot": 0}})
 

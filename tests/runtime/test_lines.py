@@ -40,7 +40,7 @@ class Rig:
 
     def submit(self, key: str) -> str:
         run_id = f"jobs.pay:{key}"
-        self.store.index.keep_template(run_id, self.template)
+        self.store.index.keep_template(run_id, self.template, self.template.task)
         arguments = arguments_of((), {})
         message = envelope(self.template.outline, run_id, arguments, slot=self.store.slots.of(run_id).slot)
         fields = {"j": "jobs.pay", "n": "", "q": self.queue, "tid": self.template.id, "x": arguments}
@@ -136,7 +136,7 @@ def test_letters_that_wait_for_an_absent_broker_are_not_doubled(redis_url: str) 
         store = open_store()
         lines = lines_of(app, store)
         run_id, template = "jobs.pay:a", Template("jobs.pay")
-        store.index.keep_template(run_id, template)
+        store.index.keep_template(run_id, template, template.task)
         fields = {"j": "jobs.pay", "n": "", "q": template.queue, "tid": template.id, "x": arguments_of((), {})}
         store.ledger.submit(run_id, fields, "letter")
 

@@ -64,7 +64,7 @@ def publisher_of(app: Backbeat, store: Store, name: str = "p1") -> Publisher:
 
 def submit(store: Store, pool: str, key: str = "a") -> str:
     template, run_id = Template("jobs.pay", pool=pool), f"jobs.pay:{key}"
-    store.index.keep_template(run_id, template)
+    store.index.keep_template(run_id, template, template.task)
     message = envelope(template.outline, run_id, arguments_of((), {}), slot=store.slots.of(run_id).slot)
     fields = {"j": "jobs.pay", "n": "", "q": template.queue, "tid": template.id, "x": arguments_of((), {})}
     assert store.ledger.submit(run_id, fields, message) == (True, "queued")

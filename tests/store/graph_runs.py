@@ -22,7 +22,7 @@ QUEUE = "default.p5"
 def submit(store: Store, run_id: str = RUN) -> None:
     """The run that is to become a DAG run, as a schedule or a caller makes it."""
     template = Template("g")
-    store.index.keep_template(run_id, template)
+    store.index.keep_template(run_id, template, template.task)
     fields = {"j": "g", "n": "", "q": "starts", "tid": template.id, "x": "[[],\t{}]"}
     store.ledger.submit(run_id, fields, "start me")
 
@@ -36,7 +36,7 @@ def start(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
 def begin(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
     """Start a run that was submitted."""
     wire, template = Wire(plan(dag, direct=True)), Template("any")
-    store.index.keep_template(run_id, template)
+    store.index.keep_template(run_id, template, template.task)
     message = envelope(template.outline, "~run~", "[[],\t{}]", slot=store.slots.of(run_id).slot)
     kinds = [dumps({"j": kind.job, "q": QUEUE, "t": template.id, "m": message}) for kind in wire.kinds]
     facts = {"e": dumps(run_id)[1:-1], "nominal": "", "params": "{}"}

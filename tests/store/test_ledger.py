@@ -17,7 +17,7 @@ RUN = "jobs.pay:invoice-42"
 
 def submit(store: Store, run_id: str = RUN, **fields: str) -> tuple[bool, str]:
     template = Template("jobs.pay")
-    store.index.keep_template(run_id, template)
+    store.index.keep_template(run_id, template, template.task)
     base = {"j": "jobs.pay", "n": "", "q": template.queue, "tid": template.id, "x": "[[],{}]"}
     return store.ledger.submit(run_id, base | fields, "message")
 

@@ -25,8 +25,9 @@ from backbeat.core.check import verify
 from backbeat.core.job import JobSpec
 from backbeat.core.job import Schedule as CoreSchedule
 from backbeat.core.when import to_ms
-from backbeat.errors import BadArguments, NotAllowed, UnknownJob, nearest
+from backbeat.errors import BadArguments, DefinitionError, NotAllowed, UnknownJob, nearest
 from backbeat.runtime import registry
+from backbeat.runtime.params import misnamed
 
 __all__ = [
     "DatabaseDefinitions",
@@ -65,7 +66,7 @@ def save(spec: JobSpec, *, source: str = Source.ADMIN) -> Job:
     On a job that the code defines, every field that differs from the code becomes an override. Raises DefinitionError.
     """
     verify(spec)
-    if wrong := [error for schedule in spec.schedules for error in misfits(spec.task, schedule)]:
+    if wrong := [*keys_unknown(spec), *(error for schedule in spec.schedules for error in misfits(spec.task, schedule))]:
         raise wrong[0]
     job = Job.objects.select_for_update().filter(name=spec.name).first() or Job(name=spec.name, source=source)
     before, values = snapshot(job), values_of(spec)
@@ -74,6 +75,12 @@ def save(spec: JobSpec, *, source: str = Source.ADMIN) -> Job:
     job.overridden = differing(values, job.code)
     commit(job, values, before)
     return job
+
+
+def keys_unknown(spec: JobSpec) -> list[DefinitionError]:
+    """Keys of its limits that its function has no arguments for; nothing when its code is not loaded here."""
+    known = registry.jobs.get(spec.task)
+    return misnamed(spec, known.params) if known is not None else []
 
 
 def misfits(task: str, schedule: CoreSchedule) -> list[BadArguments]:

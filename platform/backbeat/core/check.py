@@ -33,6 +33,7 @@ def problems(spec: JobSpec) -> list[DefinitionError]:
     found += _reserved(spec)
     found += _task(spec)
     found += _limits(spec)
+    found += _needless(spec)
     found += [error for schedule in spec.schedules for error in schedule_problems(schedule, spec.schedule_id(schedule))]
     return found + list(_twice(spec))
 
@@ -93,6 +94,14 @@ def _limits(spec: JobSpec) -> Iterator[DefinitionError]:
     if spec.timeout and spec.soft_timeout and spec.soft_timeout >= spec.timeout:
         got = f"{spec.soft_timeout:g} s, and timeout is {spec.timeout:g} s"
         yield DefinitionError("soft_timeout", f"expected less than timeout, or the job has no time to stop by itself; got {got}.")
+
+
+def _needless(spec: JobSpec) -> Iterator[DefinitionError]:
+    """Options that say how to apply a limit which is not there."""
+    pairs = (("concurrency_key", "max_concurrency"), ("rate_key", "rate"), ("rate_burst", "rate"))
+    for option, limit in pairs:
+        if getattr(spec, option) and not getattr(spec, limit):
+            yield DefinitionError(option, f"expected {limit} beside it, which it is about; got {getattr(spec, option)!r} alone.")
 
 
 def _key(schedule: Schedule) -> Iterator[DefinitionError]:

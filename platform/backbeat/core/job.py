@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from backbeat.core.calendar import Calendar
+from backbeat.core.limits import key_of, rate_of
 from backbeat.core.retry import Retry
 from backbeat.core.when import When
 from backbeat.errors import DefinitionError
@@ -95,6 +96,15 @@ class JobSpec:
     """With `database` a row there is asked as well. The code's alone, as `transactional` is: an operator can't change it."""
     transactional: bool = False
     """The job's work in the database and the note that it is done are one transaction."""
+    max_concurrency: int | None = None
+    """How many of its runs may work at once, over all workers; of each key, when `concurrency_key` names one."""
+    concurrency_key: str = ""
+    """A template over its arguments, such as `{tenant}`."""
+    rate: str = ""
+    """How many of its runs may start in a time, over all workers: `100/m`; of each key, when `rate_key` names one."""
+    rate_key: str = ""
+    rate_burst: int | None = None
+    """How many may start at once after a lull; None for what a second brings."""
     enabled: bool = True
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +114,9 @@ class JobSpec:
         if not NAME.match(self.name):
             allowed = "letters, digits, '_', '-' and '.', at most 150, not starting with '.' or '-'"
             raise DefinitionError("name", f"expected {allowed}; got {self.name!r}.")
+        for option, read in (("rate", rate_of), ("concurrency_key", key_of), ("rate_key", key_of)):
+            if getattr(self, option):
+                object.__setattr__(self, option, read(getattr(self, option), option))
 
     @property
     def gated(self) -> bool:

@@ -62,8 +62,8 @@ class SlotKeys:
     """The Redis keys of one slot. Types and lifetimes stand in docs/reference/redis-keys.md."""
 
     __slots__ = (
-        "busy", "counts", "dags", "due", "entries", "events", "fired", "foreign", "jobs", "lease", "outbox", "parked", "prefix",
-        "slot", "spent", "templates", "timers",
+        "busy", "counts", "dags", "due", "entries", "events", "fired", "foreign", "jobs", "lease", "limits", "outbox", "parked",
+        "prefix", "slot", "spent", "templates", "timers",
     )  # fmt: skip
 
     def __init__(self, prefix: str, slot: int) -> None:
@@ -74,6 +74,7 @@ class SlotKeys:
         self.jobs = tag + "jobs"
         self.templates = tag + "templates"
         self.lease = tag + "lease"
+        self.limits = tag + "limits"
         self.timers = tag + "timers"
         self.busy = tag + "busy"
         self.dags = tag + "dags"

@@ -9,6 +9,7 @@ from typing import Any
 
 from backbeat.core.duration import seconds
 from backbeat.core.job import Claim, JobSpec, Misfire, Overlap, Schedule
+from backbeat.core.limits import key_of, rate_of
 from backbeat.core.priority import priority_of, queue_of
 from backbeat.core.retry import Retry
 from backbeat.core.when import When
@@ -114,6 +115,10 @@ def _count(value: object, field: str) -> int:
     return value
 
 
+def _most(value: object, field: str) -> int | None:
+    return None if value is None else _count(value, field)
+
+
 def _priority(value: object, _field: str) -> int:
     return priority_of(value)
 
@@ -146,6 +151,11 @@ OPTIONS: dict[str, Callable[[Any, str], Any]] = {
     "misfire_window": _window,
     "claim": _one_of(Claim),
     "transactional": _flag,
+    "max_concurrency": _most,
+    "concurrency_key": key_of,
+    "rate": rate_of,
+    "rate_key": key_of,
+    "rate_burst": _most,
     "enabled": _flag,
     "owner": _text,
     "labels": _labels,

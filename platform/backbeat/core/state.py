@@ -41,6 +41,8 @@ class Move(StrEnum):
     QUARANTINE = "quarantine"
     RELEASE = "release"
     EXPIRE = "expire"
+    WAIT = "wait"
+    """Put aside at its claim, because a limit of its job is reached."""
 
 
 S, M = RunState, Move
@@ -50,6 +52,7 @@ TRANSITIONS: dict[tuple[RunState, Move], RunState] = {
     (S.PENDING, M.CANCEL): S.CANCELLED,
     (S.QUEUED, M.CLAIM): S.RUNNING,
     (S.QUEUED, M.QUEUE): S.QUEUED,
+    (S.QUEUED, M.WAIT): S.PENDING,
     (S.QUEUED, M.EXPIRE): S.EXPIRED,
     (S.QUEUED, M.CANCEL): S.CANCELLED,
     (S.RUNNING, M.SUCCEED): S.SUCCEEDED,

@@ -12,10 +12,14 @@ from hashlib import sha1
 from typing import Any
 
 from backbeat.core.job import JobSpec, Misfire, Overlap
+from backbeat.core.limits import limits_text
 from backbeat.core.message import Outline, dumps
 from backbeat.core.priority import queue_of
 from backbeat.core.retry import Retry
 from backbeat.errors import NewerPolicy
+
+_SELDOM = frozenset({"limits", "sending"})
+"""What few templates have is not written into the others: their ids stay what they were."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Template:
     misfire: Misfire = Misfire.LATEST
     misfire_limit: int = 100
     misfire_window: float = 86400.0
+    limits: str = ""
+    """How many runs may work at once or start in a time, as scripts read it; empty for any number."""
     sending: Sending | None = None
     """None for jobs, whose queue follows from pool and priority."""
 
@@ -56,6 +62,7 @@ class Template:
         return cls(
             spec.task, spec.pool, spec.priority, spec.retry, spec.timeout, spec.soft_timeout, spec.start_deadline,
             spec.overlap, spec.misfire, spec.misfire_limit, spec.misfire_window,
+            limits_text(spec.max_concurrency, spec.concurrency_key, spec.rate, spec.rate_key, spec.rate_burst),
         )  # fmt: skip
 
     @cached_property
@@ -77,7 +84,7 @@ class Template:
     def text(self) -> str:
         """The JSON that is stored."""
         data = asdict(self)
-        return dumps({name: value for name, value in data.items() if name != "sending" or value is not None})
+        return dumps({name: value for name, value in data.items() if name not in _SELDOM or value})
 
     @cached_property
     def id(self) -> str:

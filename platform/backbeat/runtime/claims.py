@@ -21,6 +21,7 @@ from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.errors import BadArguments, UnknownJob
 from backbeat.runtime.canvas import canvas_in
+from backbeat.runtime.gates import told
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE, insist
 from backbeat.runtime.outcome import failed
@@ -43,10 +44,17 @@ def claimed(store: Store, request: Any, stock: Mapping[str, str] | None) -> Clai
     """The run of a message, won. Raises Ignore when the message is a duplicate, Reject when Redis is away."""
     who, worker, canvas = f"{os.getpid()}.{next(_claims)}", request.hostname or "", canvas_in(request)
     lease = settings().run_lease
-    try:
-        claim = insist(
-            lambda: store.ledger.claim(request.id, INCARNATION, lease, worker, stock, who=who, canvas=canvas), CLAIM_PATIENCE
+
+    def ask(gate: str = "") -> Claim:
+        write = lambda: store.ledger.claim(  # noqa: E731 - a name for what is repeated
+            request.id, INCARNATION, lease, worker, stock, who=who, canvas=canvas, gate=gate
         )
+        return insist(write, CLAIM_PATIENCE)
+
+    try:
+        claim = ask()
+        if claim.verdict == "gated":
+            claim = ask(told(store, request.id, claim.fields))
     except OUTAGE as error:
         log.warning("run %s: Redis does not answer, the message goes back: %s", request.id, error)
         time.sleep(1)
@@ -66,7 +74,7 @@ def foreign_fields(store: Store, name: str, request: Any, args: Sequence[Any], k
         template = template_of(store, name)
     except UnknownJob:
         template = Template(name)
-    store.index.keep_template(request.id, template)
+    store.index.keep_template(request.id, template, name)
     queue = (request.delivery_info or {}).get("routing_key") or template.queue
     # As Celery itself writes them: it marks dates and the like, which it has read back into Python by now.
     text = arguments_of(*json.loads(celery_json.dumps([list(args), dict(kwargs)], allow_nan=False)))

@@ -90,7 +90,7 @@ def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None, *, lowes
         if lowest:
             # No node of a backfill may overtake live work, whatever priority it has of its own.
             template = replace(template, priority=LOWEST)
-        store.index.keep_template(run_id, template)
+        store.index.keep_template(run_id, template, kind.job)
         message = envelope(template.outline, _RUN, _NO_ARGUMENTS, slot=slot)
         yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message}
 

@@ -43,6 +43,11 @@ class JobOptions(TypedDict, total=False):
     misfire_window: Duration
     claim: str
     transactional: bool
+    max_concurrency: int | None
+    concurrency_key: str
+    rate: str | int | None
+    rate_key: str
+    rate_burst: int | None
     enabled: bool
     owner: str
     labels: Mapping[str, str]

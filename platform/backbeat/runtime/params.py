@@ -11,9 +11,11 @@ import json
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from backbeat.core.job import JobSpec
+from backbeat.core.limits import names_in
 from backbeat.errors import BadArguments, DefinitionError
 
 Packed = tuple[list[Any], dict[str, Any]]
@@ -50,8 +52,26 @@ class Params(ABC):
         """The arguments as the function wants them. Raises BadArguments with every mistake."""
 
     @abstractmethod
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments, as they came from a queue, by the names of the parameters, defaults included."""
+
+    @abstractmethod
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that no argument has, each as a sentence ends with it: with the nearest one that there is."""
+
+    @abstractmethod
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments by name, for forms."""
+
+
+def misnamed(spec: JobSpec, params: Params) -> list[DefinitionError]:
+    """Keys that name arguments which the job's function does not take."""
+    named = {option: names_in(getattr(spec, option)) for option in ("concurrency_key", "rate_key")}
+    return [
+        DefinitionError(option, f"expected names of arguments; job {spec.name!r} takes no {unknown}")
+        for option, names in named.items()
+        for unknown in params.unknown(sorted(names))[:1]
+    ]
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter
 from typing import Any, Literal
 
@@ -40,6 +40,16 @@ class HintParams(Params):
     def restore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
         """The arguments as the function wants them. Raises BadArguments with every mistake."""
         return self._each(args, kwargs, self._typed)
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by the names of the parameters, defaults included."""
+        defaults = {name: p.default for name, p in self._signature.parameters.items() if p.default is not Parameter.empty}
+        return {**defaults, **dict(zip(self._positional, args, strict=False)), **kwargs}
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that no parameter has."""
+        known = {*self._positional, *self._named}
+        return [] if self._extra else [f"{name!r}.{nearest(name, sorted(known))}" for name in names if name not in known]
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +32,16 @@ class ModelParams(Params):
     def restore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
         """The model, as the function's one argument. Raises BadArguments with every mistake."""
         return [self._read(args, kwargs)], {}
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - a model's fields travel by name
+        """The model's fields, defaults included."""
+        defaults = {name: field.default for name, field in self._model.model_fields.items() if not field.is_required()}
+        return {**defaults, **kwargs}
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that no field has."""
+        known = self._model.model_fields
+        return [f"{name!r}.{nearest(name, sorted(known))}" for name in names if name not in known]
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the model, by the names of its fields."""

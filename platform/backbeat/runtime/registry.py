@@ -13,7 +13,7 @@ from backbeat.core.dag import Dag
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.errors import BadArguments, DefinitionError, DuplicateJob, UnknownJob, nearest
 from backbeat.runtime.imports import ImportFailure, import_all
-from backbeat.runtime.params import Params
+from backbeat.runtime.params import Params, misnamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ failures: list[ImportFailure] = []
 
 def checked(job: RegisteredJob) -> RegisteredJob:
     """The job with its schedules' arguments as JSON. Raises DefinitionError for whatever is wrong with its definition."""
+    if (job.spec.concurrency_key or job.spec.rate_key) and (wrong := misnamed(job.spec, job.params)):
+        raise wrong[0]
     schedules = tuple(_packed(job, schedule) for schedule in job.spec.schedules)
     return replace(job, spec=verify(replace(job.spec, schedules=schedules)))
 

@@ -115,7 +115,7 @@ def prepare(
     template = template_of(store, job, policies)
     if priority is not None:
         template = replace(template, priority=priority_of(priority))
-    store.index.keep_template(run_id, template)
+    store.index.keep_template(run_id, template, job)
     fields = {"j": job, "n": "", "q": template.queue, "tid": template.id, "x": arguments}
     extra = {"why": reason, "ky": "1" if keyed else "", "res": "" if send else "1"}
     fields |= {name: value for name, value in extra.items() if value} | dict(facts or {})

@@ -57,6 +57,7 @@ class ScheduleIndex:
         self.slots = slots
         self.calendars = calendars or Calendars(slots)
         self._templates: dict[tuple[int, str], Template] = {}
+        self._limits: dict[tuple[int, str], str] = {}
 
     def put(self, spec: JobSpec, since: Mapping[str, int] | None = None) -> None:
         """Write a job's schedules; see `put_many`."""
@@ -85,7 +86,8 @@ class ScheduleIndex:
         keys = self.slots.of(spec.name)
         live = entries_of(spec)
         self.remove(set(map(spec.schedule_id, spec.schedules)) - {entry.id for entry in live})
-        yield script("define"), [keys.jobs, keys.templates], [spec.name, template.id, template.text]
+        policies = [spec.name, template.id, template.text, template.limits]
+        yield script("define"), [keys.jobs, keys.templates, keys.limits], policies
         for entry in live:
             first = self._timing(entry).next(since.get(entry.id, now))
             limit = entry.timing.limit
@@ -150,6 +152,7 @@ class ScheduleIndex:
         ids, keys = list(schedule_ids), self.slots.of(job)
         self.remove(ids)
         self.slots.client.hdel(keys.jobs, job)
+        self.slots.client.hdel(keys.limits, job)
         if ids:
             self.slots.client.hdel(keys.spent, *ids)
 
@@ -162,12 +165,18 @@ class ScheduleIndex:
             if self.slots.client.zscore(keys.due, schedule_id) == float(NEVER):
                 self.slots.client.zrem(keys.due, schedule_id)
 
-    def keep_template(self, owner: str, template: Template) -> None:
-        """Make a template known in the slot of a job or DAG, for runs that are not fired by a schedule."""
+    def keep_template(self, owner: str, template: Template, job: str) -> None:
+        """Make a job's policies known in the slot of a run or DAG, for runs that are not fired by a schedule."""
         keys = self.slots.of(owner)
         if (keys.slot, template.id) not in self._templates:
             self.slots.client.hset(keys.templates, template.id, template.text)
             self._templates[keys.slot, template.id] = template
+        if self._limits.get((keys.slot, job), "") != template.limits:
+            self._limits[keys.slot, job] = template.limits
+            if template.limits:
+                self.slots.client.hset(keys.limits, job, template.limits)
+            else:
+                self.slots.client.hdel(keys.limits, job)
 
     def due(self, leases: Sequence[Lease], limit: int) -> list[Due]:
         """What is due in each led shard, all in one round trip; at most `limit` entries a shard."""

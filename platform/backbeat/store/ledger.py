@@ -18,10 +18,11 @@ PACKED = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim. `fields` are the run's fields when it was won, else empty."""
+    """The answer to a claim. `fields` are the run's fields when it was won or stands at a gate, else empty."""
 
     verdict: str
-    """`claimed`, or why not: `gone`, `expired`, or the state the run is in."""
+    """`claimed`, or why not: `gone`, `expired`, the state the run is in, or how it fares at a limit of its job: `gated` (ask
+    again, with its keys and its message) or `waits`."""
     now: int
     fields: Mapping[str, str]
 
@@ -74,16 +75,17 @@ class Ledger:
         *,
         who: str = "",
         canvas: str = "",
+        gate: str = "",
     ) -> Claim:
         """Try to become the one who works on a run, for `lease` seconds at first.
 
         `stock` gives the fields of a run for a message that no Backbeat process made; without it a claim creates nothing.
         `who` is `<process id>.<number>`; asked again by the same one, a claim that was won is won still. `canvas` is what
-        the message knows and the run does not: what comes after it.
+        the message knows and the run does not: what comes after it. `gate` is what the verdict `gated` asks for.
         """
         keys = self.slots.of(run_id)
         made = dumps([str(part) for pair in stock.items() for part in pair]) if stock is not None else ""
-        argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail(), who, canvas]
+        argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail(), who, canvas, gate]
         verdict, now, *flat = script("claim")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return Claim(str(verdict), int(now), _mapping(flat))
 

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
-PARTS = frozenset({"claiming", "common", "dag", "finishing"})
+PARTS = frozenset({"claiming", "common", "dag", "finishing", "gate"})
 """Files that other scripts include; they can't be called."""
 _HEADER = re.compile(r"^-- KEYS: (?P<keys>[^|]*) \| ARGV: (?P<argv>[^|]*) \| returns: (?P<returns>.+)$")
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)

@@ -43,6 +43,18 @@ class Job(models.Model):
     misfire = models.CharField(max_length=10, default=core.Misfire.LATEST.value)
     misfire_limit = models.PositiveIntegerField(default=100, help_text="At most so many late occurrences are run.")
     misfire_window = models.FloatField(default=86400.0, help_text="Occurrences older than this are not run late.")
+    max_concurrency = models.PositiveIntegerField(
+        "at most at once",
+        null=True,
+        blank=True,
+        help_text="Runs that work at a time, over all workers; empty for any number.",
+    )
+    concurrency_key = short(200, help_text="So many of each key: arguments in braces, for example {tenant}")
+    rate = short(40, help_text="Starts in a time, over all workers: 10/s, 100/m, 5/10s")
+    rate_key = short(200, help_text="So many of each key: arguments in braces, for example {account}")
+    rate_burst = models.PositiveIntegerField(
+        "burst", null=True, blank=True, help_text="Starts at once after a lull; what a second brings when empty."
+    )
     enabled = models.BooleanField(default=True, db_index=True)
     paused_at = moment()
     paused_reason = long()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.utils.html import format_html
 
+from backbeat.admin.definitions import keys_unknown
 from backbeat.admin.models import Job, Source
 from backbeat.admin.pages.inputs import Duration, Labels, Names
 from backbeat.admin.pages.ownership import mark
@@ -88,6 +89,11 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for ty
             "misfire",
             "misfire_limit",
             "misfire_window",
+            "max_concurrency",
+            "concurrency_key",
+            "rate",
+            "rate_key",
+            "rate_burst",
             "version",
         ]
         widgets: ClassVar[dict[str, Any]] = {
@@ -121,7 +127,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for ty
             found = problems(self.spec([]))
         except DefinitionError as error:
             found = [error]
-        for one in found:
+        for one in found or keys_unknown(self.spec([])):
             name = _FORM_NAME.get(one.field, one.field)
             self.add_error(name if name in self.fields else None, one.sentence)
         return cleaned

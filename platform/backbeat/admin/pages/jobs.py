@@ -117,6 +117,10 @@ class JobAdmin(JobColumns, admin.ModelAdmin):  # type: ignore[type-arg]  # gener
             "When it can't run on time",
             {"classes": ["collapse"], "fields": [("overlap", "misfire"), ("misfire_limit", "misfire_window")]},
         ),
+        (
+            "How many, how fast",
+            {"classes": ["collapse"], "fields": [("max_concurrency", "concurrency_key"), ("rate", "rate_key", "rate_burst")]},
+        ),
     ]
 
     class Media:

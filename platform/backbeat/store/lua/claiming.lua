@@ -1,14 +1,14 @@
 -- Winning one run for a holder, for the scripts that claim: one run a message, or many.
 -- ask: {prefix, timers, holder, lease_ms, worker, direct, requeue_ms, key_ttl, who}, as claim.lua describes them.
--- Returns 'claimed', or the verdict that this message is a duplicate.
-local function claim_run(ask, run_id, now, stock, canvas)
+-- Returns 'claimed', or the verdict that this message is a duplicate or that its run can't start now ('gated', 'waits').
+local function claim_run(ask, run_id, now, stock, canvas, gate)
   local key = ask.prefix .. 'run:' .. run_id
   local before = redis.call('HMGET', key, 's', 'h', 'who', 'cv')
   local state = before[1]
   if not state then
     -- A copy of a foreign message may come after its run has ended and left.
     if stock == '' or redis.call('EXISTS', ask.prefix .. 'done:' .. run_id) == 1 then return 'gone' end
-    redis.call('HSET', key, 'a', '0', 'c', now, unpack(cjson.decode(stock)))
+    redis.call('HSET', key, 's', 'queued', 'a', '0', 'c', now, unpack(cjson.decode(stock)))
   elseif state == 'running' and ask.who ~= '' and before[2] == ask.holder and before[3] == ask.who then
     return 'claimed'
   elseif state ~= 'queued' then
@@ -22,14 +22,21 @@ local function claim_run(ask, run_id, now, stock, canvas)
     return 'expired'
   end
 
-  redis.call('HINCRBY', key, 'a', 1)
-  redis.call('HSET', key, 's', 'running', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who)
   if canvas ~= '' then
     redis.call('HSET', key, 'cv', canvas)
   elseif before[4] then
     -- An earlier message brought canvas along, this one does not.
     redis.call('HDEL', key, 'cv')
   end
+  local shut = pass_gates(ask.prefix, ask.direct, run_id, gate, now, now + ask.requeue_ms)
+  if shut then
+    -- A foreign message's run is known from here on, so it must not be forgotten.
+    redis.call('ZADD', ask.timers, 'NX', now + ask.requeue_ms, run_id)
+    return shut
+  end
+
+  redis.call('HINCRBY', key, 'a', 1)
+  redis.call('HSET', key, 's', 'running', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who)
   redis.call('ZADD', ask.timers, now + ask.lease_ms, run_id)
   tell(ask.prefix, 'started', run_id, now, {})
   return 'claimed'

@@ -40,6 +40,8 @@ local function queue_run(prefix, direct, run_id, message, requeue_at)
   hand_over(prefix, direct, redis.call('HGET', key, 'q'), message)
 end
 
+-- include: gate
+
 -- Free the overlap slot that a run holds, and let the next in line go.
 local function free_busy(prefix, direct, job, run_id, requeue_at)
   if redis.call('HGET', prefix .. 'busy', job) ~= run_id then return end
@@ -60,8 +62,8 @@ local function free_busy(prefix, direct, job, run_id, requeue_at)
   end
 end
 
--- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is.
-local UNTOLD = {m = true, cv = true, who = true, pg = true, lw = true}
+-- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is, gates.
+local UNTOLD = {m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true}
 
 -- One event of a run: the facts that history needs, so that a reader needs no earlier event.
 local function tell(prefix, kind, run_id, now, extra)
@@ -107,7 +109,7 @@ end
 -- `output` is the text that children of a node need. Returns 1 when a process must look after the DAG run.
 function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra, output)
   local key = prefix .. 'run:' .. run_id
-  local run = redis.call('HMGET', key, 'j', 'ky', 'd')
+  local run = redis.call('HMGET', key, 'j', 'ky', 'd', 'g', 'rg', 'rt', 're')
   extra[#extra + 1] = 'state'
   extra[#extra + 1] = state
   tell(prefix, 'finished', run_id, now, extra)
@@ -116,5 +118,6 @@ function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra,
   redis.call('DEL', key)
   redis.call('ZREM', prefix .. 'timers', run_id)
   if run[1] then free_busy(prefix, direct, run[1], run_id, requeue_at) end
+  leave_gates(prefix, direct, run_id, {run[1], unpack(run, 4)}, now, requeue_at)
   return more
 end

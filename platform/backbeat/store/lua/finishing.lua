@@ -18,6 +18,7 @@ local function finish_run(ask, run_id, now, attempt, state, delay_ms, outcome, o
   end
   tell(ask.prefix, 'retrying', run_id, now, {'state', state, 'outcome', outcome, 'delay', delay_ms})
   redis.call('HSET', key, 's', 'retrying')
+  leave(ask.prefix, ask.direct, run_id, now, now + ask.requeue_ms)
   redis.call('ZADD', ask.timers, now + delay_ms, run_id)
   return {1, now, state, 0}
 end

@@ -14,6 +14,7 @@ local function lose(run_id, key)
   local why = {'outcome', redis.call('HGET', key, 'lw') or LEASE_ENDED}
   redis.call('HDEL', key, 'h', 'who', 'lw')
   tell(prefix, 'lost', run_id, now, why)
+  leave(prefix, ARGV[5], run_id, now, now + ARGV[6])
   if redis.call('HGET', key, 'cancel') then
     end_run(prefix, ARGV[5], run_id, 'cancelled', now, now + ARGV[6], ARGV[7], {})
     return false
@@ -39,6 +40,8 @@ for i = 1, #found, 2 do
   local wanted = state ~= 'running'
   if not state then
     redis.call('ZREM', KEYS[1], run_id)
+    wanted = false
+  elseif state == 'pending' and still_waits(prefix, ARGV[5], run_id, now, now + ARGV[6]) then
     wanted = false
   elseif state == 'running' and tonumber(score) + ARGV[4] <= now then
     wanted = lose(run_id, key)

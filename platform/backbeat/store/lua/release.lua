@@ -19,6 +19,7 @@ if forgotten > 0 then
   redis.call('HINCRBY', KEYS[1], 'a', forgotten)
   redis.call('HINCRBY', KEYS[1], 'b', forgotten)
 end
+leave(ARGV[1], ARGV[8], ARGV[2], now, now + ARGV[9])
 if ARGV[5] == '0' then
   queue_run(ARGV[1], ARGV[8], ARGV[2], ARGV[6], now + ARGV[9])
 else
