@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("backbeat", "0006_submissions"),
+        ("backbeat", "0007_graphs"),
     ]
 
     operations = [
