@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backbeat.core.dag import Dag
+from backbeat.core.dag import Dag, Engine
 from backbeat.core.dag_files import read
 from tests.acceptance.test_dags import submit, sync
 from tests.core.graphs import ABSENT, RECORDED, load
@@ -19,7 +19,7 @@ from tests.support.servers import RedisServer
 SAMPLE = [
     path for path in RECORDED if path.stem in ("blast-small", "montage-2mass-01d", "nf-core-methylseq", "spack-closure-py-torch")
 ]
-MANY_RANDOM = 600
+MANY_RANDOM = 300
 FADING = {"run", "dag", "graph", "done", "dags", "timers", "busy"}
 """What a key's name begins with when it belongs to runs."""
 
@@ -74,7 +74,8 @@ def recorded(path: Path, job: str = "proof.node") -> Case:
 
 
 def test_random_graphs_end_as_the_rules_say(site: Deployment) -> None:
-    prove(site, [random_case(seed) for seed in range(40)])
+    engines = (Engine.CANVAS, Engine.LEDGER, Engine.AUTO)
+    prove(site, [random_case(seed, engine=engines[seed % 3]) for seed in range(36)])
 
 
 @pytest.mark.skipif(not SAMPLE, reason=ABSENT)
@@ -84,7 +85,8 @@ def test_recorded_graphs_run_every_node_once_and_in_order(site: Deployment) -> N
 
 @pytest.mark.long
 def test_very_many_random_graphs_end_as_the_rules_say(site: Deployment) -> None:
-    prove(site, [random_case(seed, most=30) for seed in range(1_000, 1_000 + MANY_RANDOM)], within=900)
+    seeds = range(1_000, 1_000 + MANY_RANDOM)
+    prove(site, [random_case(seed, 30, engine) for seed in seeds for engine in (Engine.CANVAS, Engine.LEDGER)], within=1_800)
 
 
 @pytest.mark.long

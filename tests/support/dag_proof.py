@@ -14,7 +14,7 @@ from typing import Any
 
 import networkx as nx
 
-from backbeat.core.dag import Dag, Node, Ref, Rule
+from backbeat.core.dag import Dag, Engine, Node, Ref, Rule
 from backbeat.core.retry import Retry
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
@@ -167,14 +167,14 @@ def _needed(rule: Rule, above: Mapping[str, int], states: Mapping[str, str]) -> 
     return max(above.values(), default=-1)
 
 
-def random_case(seed: int, most: int = 14) -> Case:
+def random_case(seed: int, most: int = 14, engine: Engine = Engine.AUTO) -> Case:
     """A graph with every rule, choices, lists, outputs handed on, failures and second tries; the same for the same seed."""
     chance = random.Random(seed)
-    case, nodes = Case(Dag(f"random{seed}", ())), []
+    case, nodes = Case(Dag(f"random{seed}-{engine}", ())), []
     for number in range(chance.randint(1, most)):
         nodes.append(_random_node(chance, case, nodes, f"n{number}"))
     nodes = [_choosing(chance, case, nodes, place) for place in range(len(nodes))]
-    case.dag = Dag(case.dag.name, tuple(nodes))
+    case.dag = Dag(case.dag.name, tuple(nodes), engine=engine)
     return case
 
 

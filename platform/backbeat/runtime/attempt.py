@@ -49,7 +49,7 @@ class Attempt:
         self.fields = claim.fields
         self.number = claim.attempt
         self.template = store.index.template(store.slots.of(run_id).slot, claim.fields["tid"]) or Template(claim.fields["j"])
-        self.node = DagNode(store, run_id, claim.fields) if "d" in claim.fields else None
+        self.node = DagNode(store, claim.fields) if "d" in claim.fields else None
         self.gate = second_gate(self, claim.fields)
 
     @property

@@ -30,8 +30,8 @@ class DagKeeper:
 
     def step(self) -> int:
         """One look at all slots; returns how many DAG runs were seen to. Never raises for an outage."""
-        self._sweep_files()
         try:
+            self._sweep_files()
             looks = self.store.dags.due(AT_ONCE, LOOK_EVERY)
             for look in looks:
                 self._see_to(look)
@@ -56,6 +56,10 @@ class DagKeeper:
         now = time.monotonic()
         if now - self._swept > SWEEP_FILES_EVERY:
             self._swept = now
-            removed = payloads.sweep()
+            try:
+                removed = payloads.sweep(self.store.dags.known, self.store.slots.now_ms() / 1000)
+            except (OSError, BackbeatError) as error:
+                log.warning("old outputs of DAG runs can't be removed: %s", error)
+                return
             if removed:
-                log.info("%d old outputs of DAG nodes removed", removed)
+                log.info("the large outputs of %d DAG runs that are not kept any more were removed", removed)

@@ -18,9 +18,8 @@ ITEM_LIMIT = 8 * 1024
 class DagNode:
     """What is special about a run that is a node. `output` is what its children get, as it is kept."""
 
-    def __init__(self, store: Store, run_id: str, fields: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, fields: Mapping[str, str]) -> None:
         self._store = store
-        self._run_id = run_id
         self._fields = fields
         self.output = ""
 
@@ -34,7 +33,7 @@ class DagNode:
             value = work(*args, **kwargs)
             if "ko" in self._fields:
                 limit = settings().result_limit
-                self.output = payloads.keep(self._run_id, value, min(limit, ITEM_LIMIT) if "it" in self._fields else limit)
+                self.output = payloads.keep(self._fields["d"], value, min(limit, ITEM_LIMIT) if "it" in self._fields else limit)
             return value
 
         return with_own_arguments

@@ -154,6 +154,10 @@ class DagLedger:
             for run_id, cancel, deadline in rows
         ]
 
+    def known(self, run_id: str) -> bool:
+        """Whether a DAG run goes on, or is kept for a rerun."""
+        return bool(self.slots.client.exists(self.slots.of(run_id).dag(run_id)))
+
     def see(self, run_id: str) -> Seen | None:
         """A DAG run as it stands, or None when it is unknown (any more)."""
         keys = self.slots.of(run_id)
