@@ -15,6 +15,7 @@ from backbeat.admin.why import why, why_job
 from backbeat.core.entry import offset
 from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.keys import occurrence_id
+from backbeat.core.message import dumps
 from backbeat.core.state import RunState
 from backbeat.core.when import Cron, Every, from_ms, iso
 from backbeat.errors import UnknownJob, UnknownRun
@@ -202,6 +203,25 @@ def test_a_queued_run_waits_for_a_worker_then_in_line_then_behind_others(store: 
     busy = why(run_id)
     assert busy.code == "worker-busy"
     assert "w1@here holds its message" in busy.sentence
+
+
+def test_a_run_without_room_is_told_who_is_in_its_way(store: Store, leader: Leader) -> None:
+    defined("mail", max_concurrency=1, concurrency_key="{tenant}", rate="1/h", rate_burst=2)
+    keys = dumps({"ck": "acme", "m": "a message"})
+    first, second, third = (submitted(store, "mail", key) for key in ("a", "b", "c"))
+    for run_id in (first, second):
+        store.ledger.claim(run_id, "w", 30, "w1@here", gate=keys)
+    store.ledger.claim(third, "w", 30, "w1@here", gate=dumps({"ck": "other", "m": "a message"}))
+    fourth = submitted(store, "mail", "d")
+    store.ledger.claim(fourth, "w", 30, "w1@here", gate=dumps({"ck": "third", "m": "a message"}))
+
+    answer, early = why(second), why(fourth)
+
+    assert (answer.state, answer.code) == ("pending", "concurrency")
+    assert "job mail may do 1 runs with key 'acme' at once; it waits for a place of mail:a (running)" in answer.sentence
+    assert (early.state, early.code) == ("pending", "rate")
+    assert "job mail may start 1/h" in early.sentence
+    assert [gate.passed for gate in why(first).gates if gate.name == "concurrency"] == [True]
 
 
 def test_a_worker_that_fell_silent_does_not_count(store: Store, leader: Leader) -> None:

@@ -39,6 +39,7 @@ def record(state: RunState, **given: Any) -> f.Record:
     return f.Record(state, **{"attempts": 1, "worker": "w1@host", "started": NOW - 9_000, "finished": NOW - 5_000, **given})
 
 
+PLACE = f.Place("reports.daily", "acme", 2, (("reports.daily:a", "running"), ("reports.daily:b", "queued")), 2, ahead=1)
 PAUSE = f.Pause("month end", "ada", NOW - 3_600_000)
 NODE = f.Node("etl@x", "load", "pending", "all_success")
 
@@ -57,6 +58,15 @@ CASES: dict[str, tuple[f.Facts, str]] = {
     ),
     "left out as misfired": (facts(occurrence=left_out(Reason.MISFIRE), slot=LED), "misfire"),
     "left out as expired": (facts(occurrence=left_out(Reason.EXPIRED), slot=LED), "expired"),
+    "no place": (facts(run=run(RunState.PENDING, place=PLACE)), "concurrency"),
+    "too early for the rate": (
+        facts(run=run(RunState.PENDING, pace=f.Pace("reports.daily", "", "1/h", NOW + MINUTE), until=NOW + MINUTE)),
+        "rate",
+    ),
+    "the token is there, and no keeper is": (
+        facts(run=run(RunState.PENDING, pace=f.Pace("reports.daily", "", "1/h", NOW), until=NOW), keepers=0),
+        "no-keeper",
+    ),
     "left out by the quota": (facts(occurrence=left_out(Reason.QUOTA), slot=LED), "quota"),
     "left out by overlap": (facts(occurrence=left_out(Reason.OVERLAP), slot=LED), "overlap"),
     "a parked entry": (facts(occurrence=replace(DUE, parked="no template", place=None), slot=LED), "parked"),
@@ -205,3 +215,20 @@ def test_a_finished_run_of_a_paused_job_is_not_blamed_on_the_pause() -> None:
 
 def _words(moment: int) -> str:
     return from_ms(moment).isoformat().replace("+00:00", "Z")
+
+
+def test_one_without_a_place_is_told_who_has_them() -> None:
+    answer = why(facts(run=run(RunState.PENDING, place=PLACE)))
+
+    assert answer.sentence == (
+        "job reports.daily may do 2 runs with key 'acme' at once; it waits for a place of "
+        "reports.daily:a (running), reports.daily:b (queued) (1 wait before it)."
+    )
+    assert "backbeat run why reports.daily:a" in answer.remedy
+
+
+def test_one_with_a_place_passes_that_gate() -> None:
+    answer = why(facts(run=run(RunState.RUNNING, place=replace(PLACE, ahead=None), worker="w1")))
+
+    assert answer.blocked_by is None
+    assert "it has one of 2 places of job reports.daily with key 'acme'." in [gate.sentence for gate in answer.gates]

@@ -90,6 +90,14 @@ class SlotKeys:
         """The hash that holds one unfinished run."""
         return f"{self.prefix}run:{run_id}"
 
+    def hold(self, gate: str) -> str:
+        """Runs that have a place at a gate: `<job>` or `<job>:<key>`; see lua/gate.lua."""
+        return f"{self.prefix}hold:{gate}"
+
+    def wait(self, gate: str) -> str:
+        """Runs that wait for one."""
+        return f"{self.prefix}wait:{gate}"
+
     def dag(self, run_id: str, letter: str = "", place: int | None = None) -> str:
         """A key of a DAG run, or of one mapped node of it; lua/dag.lua says which letter holds what."""
         kind = f"dag.{letter}" if letter else "dag"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from backbeat.core import why_due, why_start
+from backbeat.core import why_due, why_limits, why_start
 from backbeat.core.state import RunState
 from backbeat.core.when import iso
 from backbeat.core.why_facts import Facts
@@ -27,6 +27,8 @@ GATES: tuple[Callable[[Facts], Gate | None], ...] = (
     why_due.in_time,
     why_due.overlap,
     why_start.parents,
+    why_limits.concurrency,
+    why_limits.rate,
     why_start.wanted,
     why_start.sound,
     why_start.dispatched,
@@ -36,7 +38,7 @@ GATES: tuple[Callable[[Facts], Gate | None], ...] = (
     why_start.ended_well,
 )
 """The order in which causes come before effects."""
-WAITING = frozenset({"not-due", "delayed", "retry-waits"})
+WAITING = frozenset({"not-due", "delayed", "retry-waits", "rate"})
 """Gates that open by themselves when the time has come."""
 
 

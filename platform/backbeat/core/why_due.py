@@ -47,7 +47,7 @@ def due(facts: Facts) -> Gate | None:
     if run is not None and run.until is not None and run.until > now:
         if run.state is RunState.RETRYING:
             return shut("due", "retry-waits", f"{_failure(facts)}; the next attempt is due {ago(now, run.until)}.")
-        if run.state is RunState.PENDING and run.line is None:
+        if run.state is RunState.PENDING and not (run.line or run.place or run.pace):
             return shut("due", "delayed", f"it was asked for with a delay: due {ago(now, run.until)}.")
     if moment is not None:
         if moment.effective > now and not _run_exists(facts):

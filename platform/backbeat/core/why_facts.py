@@ -89,6 +89,31 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run stands at its job's limit of runs at once."""
+
+    job: str
+    key: str
+    most: int | None
+    """How many may work at once; None when the limit was taken away meanwhile."""
+    holders: tuple[tuple[str, str], ...]
+    """The first of those that have a place, with their states."""
+    held: int
+    ahead: int | None
+    """How many wait before it; None for one that has a place itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Until when a run waits, because its job may start only so many in a time."""
+
+    job: str
+    key: str
+    rate: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A run that is a node of a DAG run."""
 
@@ -121,6 +146,8 @@ class Run:
     cancelled: str = ""
     """Why it was asked to stop."""
     line: Line | None = None
+    place: Place | None = None
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def sound(facts: Facts) -> Gate | None:
 def dispatched(facts: Facts) -> Gate | None:
     """Whether its message was handed to the broker."""
     run, queue = facts.run, facts.queue
-    if run is None or run.state is RunState.QUARANTINED or run.line is not None:
+    if run is None or run.state is RunState.QUARANTINED or run.line or (run.state is RunState.PENDING and run.place):
         return None
     if run.state in (RunState.PENDING, RunState.RETRYING, RunState.LOST):
         return None if run.until is not None and run.until > facts.now else _no_keeper(facts)

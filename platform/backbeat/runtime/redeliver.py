@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from backbeat.core.message import envelope
 from backbeat.core.template import Template
+from backbeat.runtime.canvas import CARRIES, with_canvas
 from backbeat.store.ledger import PACKED
 from backbeat.store.store import Store
 
@@ -21,9 +22,12 @@ def message_of(store: Store, run_id: str, fields: Mapping[str, str]) -> str | No
     outline = replace(template.outline, queue=fields["q"], ignore_result="res" not in fields)
     # A tag of its own: should an older copy still be unacknowledged, the transport must tell the two apart.
     tag = f"{run_id}~{uuid4().hex[:8]}"
-    return envelope(
+    message = envelope(
         outline, run_id, fields["x"], slot=slot, attempt=int(fields.get("a", 0)), tag=tag, schedule=schedule_of(fields)
     )
+    canvas = fields.get("cv", CARRIES)
+    # What a node of a DAG carries, the ledger sends by itself when it does not come.
+    return message if canvas == CARRIES else with_canvas(message, canvas)
 
 
 def schedule_of(fields: Mapping[str, str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from backbeat.core import why_facts as facts
 from backbeat.core.dag_wire import states_of
@@ -14,6 +16,8 @@ from backbeat.store.stands import stands
 from backbeat.store.store import Store
 from backbeat.store.vitals import Process
 
+_HOLDERS = 20
+"""At most so many of those that have a place are looked at."""
 _ENDED_WELL = (RunState.SUCCEEDED, RunState.SKIPPED)
 
 
@@ -35,7 +39,11 @@ def run_of(store: Store, run_id: str) -> facts.Run | None:
         started=int(fields["st"]) if fields.get("st") else None,
         until=int(float(until)) if until else None,
         cancelled=fields.get("cancel", ""),
-        line=_line(store, run_id, fields["j"]) if fields["s"] == RunState.PENDING and until is None else None,
+        place=_place(store, run_id, fields) if "g" in fields else None,
+        pace=_pace(store, run_id, fields) if "rt" in fields else None,
+        line=_line(store, run_id, fields["j"])
+        if fields["s"] == RunState.PENDING and "m" in fields and "g" not in fields
+        else None,
     )
 
 
@@ -47,6 +55,36 @@ def _line(store: Store, run_id: str, job: str) -> facts.Line | None:
         return None
     state = store.slots.client.hget(keys.run(str(holder)), "s")
     return facts.Line(str(holder), str(state or "over"), int(str(ahead)))
+
+
+def _place(store: Store, run_id: str, fields: Mapping[str, str]) -> facts.Place:
+    client, keys, gate = store.slots.client, store.slots.of(run_id), fields["g"]
+    holders = [str(one) for one in client.zrange(keys.hold(gate), 0, _HOLDERS - 1)]
+    states = [str(client.hget(keys.run(one), "s") or "over") for one in holders]
+    ahead = client.zrank(keys.wait(gate), run_id)
+    return facts.Place(
+        job=fields["j"],
+        key=_key_in(gate, fields["j"]),
+        most=_limits(store, run_id, fields["j"]).get("n"),
+        holders=tuple(zip(holders, states, strict=True)),
+        held=int(client.zcard(keys.hold(gate))),
+        ahead=None if ahead is None else int(str(ahead)),
+    )
+
+
+def _pace(store: Store, run_id: str, fields: Mapping[str, str]) -> facts.Pace:
+    rate = str(_limits(store, run_id, fields["j"]).get("rate", "so many in a time"))
+    return facts.Pace(fields["j"], _key_in(fields["rg"], fields["j"]), rate, int(fields["rt"]))
+
+
+def _limits(store: Store, run_id: str, job: str) -> dict[str, Any]:
+    text = store.slots.client.hget(store.slots.of(run_id).limits, job)
+    limits: dict[str, Any] = json.loads(text) if text else {}
+    return limits
+
+
+def _key_in(gate: str, job: str) -> str:
+    return gate[len(job) + 1 :]
 
 
 def ended(store: Store, run_id: str) -> facts.Record | None:
