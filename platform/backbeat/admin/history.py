@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, close_old_connections, connections, transaction
 
 from backbeat.admin import clock, months, snapshot
-from backbeat.admin.models import Attempt, DagRun, Omission, Run
+from backbeat.admin.models import Attempt, DagRun, Deed, Omission, Run
 from backbeat.admin.upsert import Merge, Row
 from backbeat.core.state import TRANSITIONS, RunState
 
@@ -110,7 +110,11 @@ DAG_RUNS = Merge(
     },
     # No state is final: a rerun opens a DAG run again, and `seen` alone keeps late events out.
 )
-TABLES = (RUNS, ATTEMPTS, OMISSIONS, DAG_RUNS)
+DEEDS = Merge(
+    Deed,
+    {"event": "key", "run_id": "fill", "verb": "fill", "actor": "fill", "what": "fill", "reason": "fill", "at": "least"},
+)
+TABLES = (RUNS, ATTEMPTS, OMISSIONS, DAG_RUNS, DEEDS)
 
 
 class DatabaseHistory:
@@ -163,6 +167,8 @@ def rows_of(event: Event) -> list[tuple[Merge, Row]]:
     try:
         if event.kind == "omitted":
             return [(OMISSIONS, snapshot.omission(event))]
+        if event.kind == "deed":
+            return [(DEEDS, snapshot.deed(event))]
         if event.kind in snapshot.DAG_KINDS:
             return [(DAG_RUNS, snapshot.dag_run(event))]
         if event.kind in snapshot.RUN_KINDS:

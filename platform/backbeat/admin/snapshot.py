@@ -129,6 +129,20 @@ def omission(event: Event) -> Row:
     }
 
 
+def deed(event: Event) -> Row:
+    """What somebody did to a run."""
+    data, at = event.data, _at(event)
+    return {
+        "event": text(event.id, 100),
+        "run_id": _identity(event),
+        "verb": text(data.get("verb"), 20),
+        "actor": text(data.get("actor"), 150),
+        "what": text(data.get("what"), MESSAGE),
+        "reason": text(data.get("reason"), MESSAGE),
+        "at": at,
+    }
+
+
 def dag_run(event: Event) -> Row:
     """The DAG run as this event shows it."""
     data, at = event.data, _at(event)

@@ -51,10 +51,12 @@ def cancel(reason: str, **options: Any) -> None:
 
     A run that is cancelled already is left as it is. Exit code 3: unknown; 4: over.
     """
-    from backbeat.runtime.submit import cancel as cancel_run
 
     def one(run_id: str) -> Result:
-        outcome = cancel_run(run_id, reason or f"cancelled by {getpass.getuser()}")
+        from backbeat.runtime import deeds
+        from backbeat.store.store import open_store
+
+        outcome = deeds.cancel(open_store(), run_id, deeds.By(getpass.getuser(), reason))
         return _over(run_id) if outcome == "gone" else Result(run_id, outcome)
 
     _each(one, "cancel", **options)
@@ -70,10 +72,10 @@ def retry(reason: str, **options: Any) -> None:
 
     def one(run_id: str) -> Result:
         from backbeat.admin.records import DatabaseRecords
-        from backbeat.runtime import repeat
+        from backbeat.runtime import deeds
         from backbeat.store.store import open_store
 
-        made = repeat.retry(open_store(), DatabaseRecords(), run_id, reason)
+        made = deeds.retry(open_store(), DatabaseRecords(), run_id, deeds.By(getpass.getuser(), reason))
         return Result(run_id, "retried" if made.created else "retried before", made.run_id)
 
     _each(one, "retry", **options)
@@ -81,15 +83,15 @@ def retry(reason: str, **options: Any) -> None:
 
 @click.command()
 @selecting
-def release(reason: str, **options: Any) -> None:  # noqa: ARG001 - the same options as the other verbs
+def release(reason: str, **options: Any) -> None:
     """Let runs out of quarantine; their losses are forgiven. Exit code 3: unknown; 4: not in quarantine."""
 
     def one(run_id: str) -> Result:
         from backbeat.admin.records import DatabaseRecords
-        from backbeat.runtime import repeat
+        from backbeat.runtime import deeds
         from backbeat.store.store import open_store
 
-        return Result(run_id, repeat.release(open_store(), DatabaseRecords(), run_id))
+        return Result(run_id, deeds.release(open_store(), DatabaseRecords(), run_id, deeds.By(getpass.getuser(), reason)))
 
     _each(one, "release", **options)
 

@@ -91,7 +91,7 @@ def event_data(fields: Mapping[str, str]) -> dict[str, Any]:
         data["args"], data["kwargs"] = json.loads(data.pop("arguments"))
     if "outcome" in fields:
         data |= json.loads(fields["outcome"])
-    for name in ("state", "reason"):
+    for name in ("state", "reason", "verb", "actor", "what"):
         if name in fields:
             data[name] = fields[name]
     if fields["k"] == "omitted":

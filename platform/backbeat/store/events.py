@@ -84,6 +84,20 @@ class EventStreams:
         return sum(pipe.execute())
 
 
+def tell_deed(slots: Slots, run_id: str, *, verb: str, actor: str, what: str, reason: str) -> None:
+    """Put what a person did to a run among its events."""
+    fields: dict[Any, Any] = {
+        "k": "deed",
+        "r": run_id,
+        "t": slots.now_ms(),
+        "verb": verb,
+        "actor": actor,
+        "what": what,
+        "reason": reason,
+    }
+    slots.client.xadd(slots.of(run_id).events, fields)
+
+
 def oldest(slots: Slots, identity: str) -> int | None:
     """When (epoch ms) the oldest event happened that history may not have yet, among those of a job; None: it has all."""
     found = slots.client.xrange(slots.of(identity).events, count=1)

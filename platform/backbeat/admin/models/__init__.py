@@ -7,6 +7,7 @@ from backbeat.admin.models.calendar import Calendar
 from backbeat.admin.models.claim import Claim
 from backbeat.admin.models.dag import DagRun
 from backbeat.admin.models.dag_definition import Dag, DagVersion
+from backbeat.admin.models.deed import Deed
 from backbeat.admin.models.job import Job, Removal, Schedule, Source
 from backbeat.admin.models.omission import Omission
 from backbeat.admin.models.problem import ImportProblem
@@ -22,6 +23,7 @@ __all__ = [
     "Dag",
     "DagRun",
     "DagVersion",
+    "Deed",
     "ImportProblem",
     "Job",
     "Omission",

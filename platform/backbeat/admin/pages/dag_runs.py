@@ -13,13 +13,14 @@ from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from backbeat.admin.models import DagRun, Run
 from backbeat.admin.pages.badges import badge, colour_of
 from backbeat.admin.pages.browsing import ReadOnly
+from backbeat.admin.pages.doing import Doable
 from backbeat.admin.pages.graph import DRAWN, HEIGHT, WIDTH, draw
 from backbeat.admin.pages.moments import span, when_html
 from backbeat.admin.pages.run_search import ByState, ByTime
@@ -35,7 +36,7 @@ _ORDER = {
 }
 
 
-class DagRunAdmin(ReadOnly):
+class DagRunAdmin(Doable, ReadOnly):
     """DAG runs, newest first."""
 
     list_display = ["dag_run_id", "outcome", "dag", "due", "queued", "took"]
@@ -68,6 +69,10 @@ class DagRunAdmin(ReadOnly):
         """From its start to its end, or until now."""
         return _took(dag_run)
 
+    def get_urls(self) -> list[URLPattern]:
+        """Django's, with what may be done."""
+        return [*self.deed_urls(), *super().get_urls()]
+
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """The page of one DAG run."""
         if not self.has_view_permission(request):
@@ -76,6 +81,7 @@ class DagRunAdmin(ReadOnly):
         if dag_run is None:
             raise Http404(f"history has no DAG run {unquote(object_id)!r}")
         context = {**self.admin_site.each_context(request), **_facts(dag_run, request), "opts": self.opts, "media": self.media}
+        context |= self.deed_facts(request, dag_run.pk, dag_run.state)
         return TemplateResponse(request, "admin/backbeat/dag_run.html", context | {"title": dag_run.pk} | (extra_context or {}))
 
 

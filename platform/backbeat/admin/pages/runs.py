@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,6 +21,7 @@ from django.utils.safestring import SafeString
 from backbeat.admin.models import Attempt, DagRun, Job, Run
 from backbeat.admin.pages.badges import badge, colour_of
 from backbeat.admin.pages.browsing import ReadOnly
+from backbeat.admin.pages.doing import Doable
 from backbeat.admin.pages.moments import span, when_html
 from backbeat.admin.pages.run_search import HELP, ByJob, ByPool, ByState, ByTime, found
 from backbeat.admin.pages.timing import Part, split, totals
@@ -29,7 +31,7 @@ BAR = 1000
 """Width of the bar of times, in its own units."""
 
 
-class RunAdmin(ReadOnly):
+class RunAdmin(Doable, ReadOnly):
     """Runs, newest first."""
 
     list_display = ["identity", "outcome", "queued", "waited", "ran", "attempts", "worker"]
@@ -74,6 +76,10 @@ class RunAdmin(ReadOnly):
         """From the first start to the end, or until now."""
         return span((run.finished_at or timezone.now()) - run.started_at) if run.started_at else ""
 
+    def get_urls(self) -> list[URLPattern]:
+        """Django's, with what may be done."""
+        return [*self.deed_urls(), *super().get_urls()]
+
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """The page of one run."""
         if not self.has_view_permission(request):
@@ -84,6 +90,7 @@ class RunAdmin(ReadOnly):
         context = {
             **self.admin_site.each_context(request),
             **_facts(run),
+            **self.deed_facts(request, run.pk, run.state),
             "opts": self.opts,
             "title": run.run_id,
             "media": self.media,
