@@ -57,7 +57,7 @@ def main() -> None:
 def on_a_server(run: Any) -> dict[str, Any]:
     """Give one side a server of its own."""
     with harness.folder() as place:
-        server = RedisServer(Path(place))
+        server = RedisServer(Path(place), options=harness.STEADY)
         server.start()
         try:
             answer: dict[str, Any] = run(server.tcp_url, place)

@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = Path(__file__).resolve().parent / "sides"
 PEERS = ROOT / ".venv-peers"
+STEADY = ("--save", "", "--auto-aof-rewrite-percentage", "0")
+"""Options of a Redis server that writes its append-only file and never anew, so that no fork falls into a measured time."""
 
 sys.path[:0] = [str(ROOT)]
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from backbeat import conf
 from backbeat.admin import definitions
-from backbeat.admin.models import Job, Omission, Removal, Run, Source
+from backbeat.admin.models import Backfill, Job, Omission, Removal, Run, Source
 from backbeat.core.job import JobSpec, Misfire, Overlap, Schedule
 from backbeat.core.retry import Retry
 from backbeat.core.when import Cron, Every, Once, to_ms
@@ -202,6 +202,21 @@ def test_what_fell_into_a_pause_may_be_left_to_the_misfire_policy(each_database:
     assert not Omission.objects.exists()
     job.refresh_from_db()
     assert job.catch_up_from is None
+
+
+@pytest.mark.parametrize(("afterwards", "runs"), [("last", 1), ("all", 40)])
+def test_the_last_or_all_of_what_fell_into_a_pause_may_be_run_after_all(
+    each_database: str, redis: RedisServer, afterwards: str, runs: int
+) -> None:
+    job = paused_for(definitions.save(replace(SPEC, schedules=SPEC.schedules[1:2])), timedelta(hours=10))
+
+    definitions.resume(job, actor="bob", afterwards=afterwards)
+
+    backfill = Backfill.objects.get()
+    nominals = [slot.nominal for slot in backfill.slots.order_by("nominal")]
+    assert (backfill.schedule, backfill.actor, len(nominals)) == ("reports.daily#often", "bob", runs)
+    assert nominals[-1] == Omission.objects.get().last
+    assert scheduled() == {"reports.daily#often"}
 
 
 def test_a_pause_ends_by_itself(each_database: str, redis: RedisServer) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backbeat.core.due import GRACE_MS, SCAN_LIMIT, Decision, decide
+from backbeat.core.due import FIRES_LIMIT, GRACE_MS, SCAN_LIMIT, Decision, decide
 from backbeat.core.entry import Entry, Timing, offset
 from backbeat.core.job import Misfire
 from backbeat.core.state import Reason
@@ -126,3 +126,16 @@ def test_a_past_of_any_length_fires_the_same_latest_occurrences(missed: int) -> 
         score = decision.next or now + 1
 
     assert fired == [NOON + hour * HOUR for hour in range(missed - 6, missed + 1)]
+
+
+def test_many_late_fires_are_made_in_several_decisions_and_none_is_left_out() -> None:
+    now, place, fires, omitted = NOON + 1000 * HOUR + 2 * MINUTE, NOON, [], 0
+    while place is not None and place <= now:
+        decision = decided(now, place, every="1h", misfire=Misfire.ALL, misfire_limit=500, misfire_window=10_000 * 3600)
+        assert len(decision.fires) <= FIRES_LIMIT
+        fires += decision.fires
+        omitted += sum(omission.count for omission in decision.omissions)
+        place = decision.next
+
+    assert fires == [NOON + hour * HOUR for hour in range(501, 1001)]
+    assert omitted == 501

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import transaction
 
 from backbeat.admin import clock
+from backbeat.admin.backfills import Wish, order
 from backbeat.admin.models import Job, Omission
 from backbeat.admin.publishing import to_spec
 from backbeat.admin.writing import commit, current_values, locked, snapshot
 from backbeat.core.entry import Timing
-from backbeat.core.missed import Missed, missed
+from backbeat.core.missed import WALK, Missed, missed
 from backbeat.core.state import Reason
 from backbeat.core.when import from_ms, to_ms
 from backbeat.errors import DefinitionError
 
-AFTERWARDS = ("none", "policy")
-"""What becomes of the occurrences that fell into a pause: left out, or decided by the job's misfire policy."""
+AFTERWARDS = ("none", "last", "all", "policy")
+"""Which of the occurrences that fell into a pause run after all; `policy` leaves that to the job's misfire policy."""
+
+WHOLE = 1_000_000
+"""Occurrences of a pause that are counted when it ends: two years of minutes."""
 
 
 @transaction.atomic
@@ -36,20 +41,28 @@ def pause(job: Job, *, reason: str, actor: str, until: datetime | None = None) -
 
 @transaction.atomic
 def resume(job: Job, *, actor: str, afterwards: str = "none") -> None:
-    """Fire again. What fell into the pause is recorded as left out, or handed to the misfire policy."""
+    """Fire again. What fell into the pause is recorded as left out, or handed to the misfire policy.
+
+    Of what was left out, `last` and `all` order a backfill. Raises as `backfills.order` does; then it stays paused.
+    """
     job = locked(job)
     if job.paused_at is None:
         return
     if afterwards not in AFTERWARDS:
         raise DefinitionError("afterwards", f"expected one of {', '.join(AFTERWARDS)}; got {afterwards!r}.")
-    before = snapshot(job)
+    before, gaps, reason = snapshot(job), missed_while_paused(job, WHOLE), job.paused_reason
     if afterwards == "policy":
         job.catch_up_from = job.paused_at
     else:
-        _leave_out(job, actor)
+        _leave_out(job, gaps, actor)
     job.paused_at = job.paused_until = None
     job.paused_reason = job.paused_by = ""
     commit(job, current_values(job), before)
+    if afterwards in ("last", "all"):
+        for schedule_id, gap in gaps.items():
+            since, until = (gap.first if afterwards == "all" else gap.last), gap.last + 1
+            wish = Wish(from_ms(since), from_ms(until), schedule_id.partition("#")[2])
+            order(job, wish, actor=actor, reason=f"resumed after a pause: {reason}")
 
 
 def end_pauses() -> list[str]:
@@ -67,22 +80,22 @@ def _end_pause(pk: int) -> str:
     return job.name
 
 
-def missed_while_paused(job: Job) -> dict[str, Missed]:
-    """What fell into the pause so far, per schedule id."""
+def missed_while_paused(job: Job, most: int = WALK) -> dict[str, Missed]:
+    """What fell into the pause so far, per schedule id; counted up to `most`."""
     if job.paused_at is None:
         return {}
     spec, since, now = to_spec(job), to_ms(job.paused_at), to_ms(clock.now())
     found = {}
     for schedule in spec.schedules:
         timing = Timing.of(schedule)
-        if schedule.enabled and job.enabled and (gap := missed(timing, since, now)):
+        if schedule.enabled and job.enabled and (gap := missed(timing, since, now, most)):
             found[spec.schedule_id(schedule)] = gap
     return found
 
 
-def _leave_out(job: Job, actor: str) -> None:
+def _leave_out(job: Job, gaps: Mapping[str, Missed], actor: str) -> None:
     note = job.paused_reason
-    for schedule_id, gap in missed_while_paused(job).items():
+    for schedule_id, gap in gaps.items():
         bound = "" if gap.exact else " (at least; there were too many to count)"
         Omission.objects.get_or_create(
             job=job.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from backbeat.cli.common import use_django
 from backbeat.cli.job_run import run
 from backbeat.cli.listing import columns, lines
 from backbeat.cli.run import explain
-from backbeat.core.when import to_ms
+from backbeat.core.when import iso, to_ms
 from backbeat.errors import DefinitionError
 
 _OUTPUT = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -120,18 +121,25 @@ def pause(name: str, reason: str, until: str | None) -> None:
 @click.argument("name")
 @click.option(
     "--afterwards",
-    type=click.Choice(["none", "policy"]),
-    default="none",
-    show_default=True,
-    help="What fell into the pause is left out, or left to the misfire policy.",
+    type=click.Choice(["none", "last", "all", "policy"]),
+    help="Which occurrences of the pause run after all, by a backfill; or leave it to the misfire policy. "
+    "Asked for at a terminal, else none.",
 )
-def resume(name: str, afterwards: str) -> None:
-    """Fire again."""
+def resume(name: str, afterwards: str | None) -> None:
+    """Fire again. Says first how much fell into the pause."""
     use_django()
-    from backbeat.admin.definitions import job_named
+    from backbeat.admin.definitions import job_named, missed_while_paused
     from backbeat.admin.definitions import resume as resume_job
 
-    resume_job(job_named(name), actor=getpass.getuser(), afterwards=afterwards)
+    found = job_named(name)
+    gaps = missed_while_paused(found)
+    for schedule_id, gap in gaps.items():
+        least = "" if gap.exact else "at least "
+        click.echo(f"{schedule_id}: {least}{gap.count} fell into the pause, {iso(gap.first)} to {iso(gap.last)}", err=True)
+    if afterwards is None and gaps and sys.stdin.isatty():
+        choice = click.Choice(["none", "last", "all", "policy"])
+        afterwards = click.prompt("Which of them shall run after all?", type=choice, default="none", err=True)
+    resume_job(found, actor=getpass.getuser(), afterwards=afterwards or "none")
     click.echo(f"{name} is resumed", err=True)
 
 

@@ -17,6 +17,9 @@ GRACE_MS = 60_000
 SCAN_LIMIT = 2_000
 """Occurrences looked at in one decision; a longer past is worked off in several, so that a tick stays short."""
 
+FIRES_LIMIT = 200
+"""Runs of one decision: the script that makes them holds up everybody else. What would follow is left to the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Omission:
@@ -63,8 +66,12 @@ def decide(now: int, score: int, entry: Entry, template: Template) -> Decision:
     fires, expired = _in_time(now, [*chosen, *fresh], template.start_deadline)
     kept = {*fires, *expired}
     omitted = [moment for moment in old if moment not in kept]
-    omissions = {Reason.MISFIRE: omitted, Reason.EXPIRED: expired, Reason.BLACKOUT: blocked}
-    return Decision(tuple(fires), tuple(chain.from_iterable(_range(*one) for one in omissions.items())), following)
+    left_out = {Reason.MISFIRE: omitted, Reason.EXPIRED: expired, Reason.BLACKOUT: blocked}
+    if len(fires) > FIRES_LIMIT:
+        following = fires[FIRES_LIMIT]
+        fires = fires[:FIRES_LIMIT]
+        left_out = {reason: [one for one in moments if one < following] for reason, moments in left_out.items()}
+    return Decision(tuple(fires), tuple(chain.from_iterable(_range(*one) for one in left_out.items())), following)
 
 
 def _wanted(template: Template) -> int:

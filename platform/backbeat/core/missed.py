@@ -8,7 +8,7 @@ from backbeat.core.entry import Timing
 from backbeat.core.when import Every
 
 WALK = 10_000
-"""Cron occurrences are counted one by one up to here; beyond, the count is a lower bound."""
+"""Cron occurrences are counted one by one up to here unless the caller asks for more; beyond, the count is a lower bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Missed:
     exact: bool = True
 
 
-def missed(timing: Timing, after: int, until: int) -> Missed | None:
+def missed(timing: Timing, after: int, until: int, most: int = WALK) -> Missed | None:
     """The occurrences with `after` < nominal <= `until` (epoch ms), or None when there is none."""
     first = timing.next(after)
     if first is None or first > until:
@@ -31,7 +31,7 @@ def missed(timing: Timing, after: int, until: int) -> Missed | None:
         more = (end - first) // timing.when.ms
         return Missed(first, first + more * timing.when.ms, more + 1)
     last, count = first, 1
-    while count < WALK:
+    while count < most:
         moment = timing.next(last)
         if moment is None or moment > until:
             return Missed(first, last, count)

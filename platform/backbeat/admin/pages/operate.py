@@ -67,7 +67,12 @@ class AskResume(Ask):
 
     afterwards = forms.ChoiceField(
         label="What fell into the pause",
-        choices=[("none", "is left out, and recorded so"), ("policy", "is decided by the job's misfire policy")],
+        choices=[
+            ("none", "is left out, and recorded so"),
+            ("last", "is left out but for the last of each schedule, which a backfill runs"),
+            ("all", "runs, by a backfill"),
+            ("policy", "is decided by the job's misfire policy"),
+        ],
         initial="none",
         widget=forms.RadioSelect,
     )
