@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backbeat.core.dag import Dag, Engine
+from backbeat.core.dag import Dag, Engine, Node
 from backbeat.core.dag_files import read
 from tests.acceptance.test_dags import submit, sync
 from tests.core.graphs import ABSENT, RECORDED, load
@@ -94,6 +94,12 @@ def test_very_many_random_graphs_end_as_the_rules_say(site: Deployment) -> None:
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_every_recorded_graph_runs(site: Deployment, path: Path) -> None:
     prove(site, [recorded(path)], within=900)
+
+
+@pytest.mark.long
+def test_a_map_over_ten_thousand_items_runs(site: Deployment) -> None:
+    nodes = (Node("each", "proof.item", over=tuple(range(10_000))), Node("after", "proof.node", after=("each",)))
+    prove(site, [Case(Dag("tenthousand", nodes), items={"each": 10_000})], within=1_800)
 
 
 @pytest.mark.long

@@ -44,6 +44,7 @@ def start_run(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str,
     dag = dag_named(store, fields["j"])
     wire = Wire(plan(dag, direct=store.slots.direct))
     params = bound(dag, args, kwargs)
+    _check_types(dag, args, kwargs)
     begun = _started(store, run_id, wire, fields, params)
     if begun == "unknown":
         store.dags.put_graph(run_id, wire.version, wire.fields())
@@ -61,6 +62,13 @@ def dag_named(store: Store, name: str) -> Dag:
         known = [job.name for job in registry.jobs.values() if job.dag is not None]
         raise UnknownJob(f"no DAG is named {name!r}.{nearest(name, known)} Define it with @dag, or import it.")
     return validated(published)
+
+
+def _check_types(dag: Dag, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuse what the function of a DAG that code defines would not take; a published one says nothing of types."""
+    registered = registry.jobs.get(dag.name)
+    if registered is not None and registered.dag is dag:
+        registered.params.restore(args, kwargs)
 
 
 def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], params: Mapping[str, Any]) -> str:
