@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backbeat.runtime.context import current_run
     from backbeat.runtime.dag import dag
     from backbeat.runtime.job import adopt, job
+    from backbeat.runtime.secret import Secret
     from backbeat.runtime.submit import submit
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Retry",
     "Schedule",
     "Scheduler",
+    "Secret",
     "__version__",
     "adopt",
     "current_run",
@@ -48,6 +50,7 @@ _HOMES = {
     "Retry": "backbeat.core.retry",
     "Schedule": "backbeat.core.job",
     "Scheduler": "backbeat.runtime.beat",
+    "Secret": "backbeat.runtime.secret",
     "adopt": "backbeat.runtime.job",
     "current_run": "backbeat.runtime.context",
     "dag": "backbeat.runtime.dag",

@@ -84,7 +84,7 @@ class NewerPolicy(BackbeatError):
 
 
 class RunFailed(BackbeatError):
-    """The job ended in a way that would have taken its worker along."""
+    """The job ended in a way that would have taken its worker along, or with an error that tells a secret."""
 
 
 class GraphError(DefinitionError):

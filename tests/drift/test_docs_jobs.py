@@ -11,6 +11,7 @@ import pytest
 
 from backbeat.core.job import JobSpec
 from backbeat.core.options import OPTIONS
+from backbeat.core.secrets import is_secret_name
 from backbeat.runtime import registry
 from backbeat.runtime.job import JobOptions
 from backbeat.testing import run_inline
@@ -20,6 +21,7 @@ __all__ = ["no_jobs"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "reference" / "jobs.md").read_text()
+SECRETS = (DOCS / "howto" / "secrets.md").read_text()
 HOWTO = (DOCS / "howto" / "test-your-jobs.md").read_text()
 CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| `([a-z_]+)` \| `([^`]+)` \|", re.MULTILINE)
@@ -47,6 +49,22 @@ def test_the_tests_of_the_howto_pass():
     assert len(tests) == 4
     for test in tests.values():
         test()
+
+
+@pytest.mark.usefixtures("no_jobs")
+def test_the_job_with_secrets_gets_them_and_does_not_log_them():
+    done = run_inline(_run(SECRETS)["export"], "u", "word", "4711")
+
+    assert done.result == 4
+    assert "4711" not in done.log
+
+
+def test_the_page_of_secrets_lists_the_names_that_count():
+    [item] = re.findall(r"^- by its name: (.*?)alone", SECRETS, re.MULTILINE | re.DOTALL)
+
+    names = re.findall(r"`([a-z_]+)", item)
+    assert len(names) == 14
+    assert all(map(is_secret_name, names))
 
 
 def test_the_page_lists_every_option():

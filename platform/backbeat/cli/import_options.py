@@ -14,6 +14,7 @@ from backbeat.core.beat_jobs import Moving, OldEntry, take
 from backbeat.core.duration import seconds, words
 from backbeat.core.job import NAME
 from backbeat.core.priority import queue_of
+from backbeat.core.secrets import masked
 from backbeat.core.taking import Names, Refused
 from backbeat.core.when import Cron, Every, Once, RRule, Solar, When, iso
 from backbeat.core.zone import load
@@ -96,5 +97,5 @@ def shown(when: When) -> str:
 
 
 def _call(entry: OldEntry) -> str:
-    given = [*map(repr, entry.args), *(f"{name}={value!r}" for name, value in entry.kwargs.items())]
+    given = [*map(repr, masked(entry.args)), *(f"{name}={value!r}" for name, value in masked(entry.kwargs).items())]
     return f"({', '.join(given)})"

@@ -12,6 +12,7 @@ from typing import Any
 from backbeat.core.describe import describe
 from backbeat.core.job import Schedule
 from backbeat.core.occurrence import upcoming
+from backbeat.core.secrets import masked
 from backbeat.core.taking import Refused, Taken
 from backbeat.core.when import Cron, RRule, When, iso
 from backbeat.core.zone import load
@@ -223,8 +224,8 @@ def _job_data(taken: Taken, report: Report) -> dict[str, Any]:
         "owner": spec.owner,
         "labels": dict(spec.labels),
         "zone": when.tz if isinstance(when, (Cron, RRule)) else report.tz,
-        **({"args": list(taken.schedule.args)} if taken.schedule.args else {}),
-        "kwargs": dict(taken.schedule.kwargs),
+        **({"args": masked(taken.schedule.args)} if taken.schedule.args else {}),
+        "kwargs": masked(taken.schedule.kwargs),
         "jitter": taken.schedule.jitter,
         "means": describe(when),
         "next": [iso(ms) for ms in report.next_runs(taken.schedule)],

@@ -17,6 +17,7 @@ from backbeat.core.hashed import hashed
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.occurrence import describe, notes
 from backbeat.core.outlook import outlook
+from backbeat.core.secrets import masked
 from backbeat.core.state import TERMINAL
 from backbeat.core.when import Cron, RRule, from_ms, iso, to_ms
 from backbeat.core.zone import load
@@ -106,8 +107,8 @@ def _meanings(spec: JobSpec, now: datetime | None = None) -> list[dict[str, Any]
 def _schedule(spec: JobSpec, schedule: Schedule, now: datetime) -> dict[str, Any]:
     return {
         "enabled": schedule.enabled,
-        "args": list(schedule.args),
-        "kwargs": dict(schedule.kwargs),
+        "args": masked(schedule.args),
+        "kwargs": masked(schedule.kwargs),
         "next": [iso(moment) for moment, _, _ in _times(spec, schedule, 3, to_ms(now))],
     }
 

@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from backbeat.admin.models import Attempt, Run
 from backbeat.admin.pages.run_search import found
 from backbeat.cli.run_where import Where
+from backbeat.core.secrets import masked
 from backbeat.core.when import iso, to_ms
 from backbeat.errors import UnknownRun
 from backbeat.runtime.insist import OUTAGE
@@ -59,7 +60,7 @@ def details(run_id: str) -> dict[str, Any]:
         raise UnknownRun(f"no run {run_id!r} is known; `backbeat run ls` shows the newest.")
     facts = _row(run) | _past(run) if run is not None else {}
     if fields:
-        args, kwargs = json.loads(fields["x"])
+        args, kwargs = masked(json.loads(fields["x"]))
         live = _live_row(Unfinished(run_id, fields))
         facts |= {name: value for name, value in live.items() if value not in (None, "")} | {"args": args, "kwargs": kwargs}
         facts["losses"] = int(fields.get("l") or 0)

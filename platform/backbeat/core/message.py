@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from backbeat.core.secrets import masked_text
+
 ORIGIN = "backbeat"
 VERSION = 1
 """Of what our own header means. A message of another version says so by `v` in it; a worker leaves newer ones to others."""
@@ -90,8 +92,8 @@ def arguments_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=4096)
 def arguments_in(arguments: str) -> str:
-    """Arguments as they stand in a message: how tools show them (as JSON, quoted), and the body as far as they reach in it."""
-    args, kwargs = arguments[1:-1].split("\t")
+    """Arguments as they stand in a message: how tools show them (JSON without secrets, quoted), and the body up to their end."""
+    args, kwargs = masked_text(arguments)[1:-1].split("\t")
     data = arguments[:-1].encode()
     # Blanks that JSON allows make the length a multiple of three, so that base64 can go on with what all bodies share.
     body = b64encode(data + b" " * (-(len(data) + 1) % 3) + b",").decode()

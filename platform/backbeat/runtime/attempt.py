@@ -21,6 +21,7 @@ from backbeat.runtime.claims import claimed, foreign_fields, put_off, refuse
 from backbeat.runtime.context import CurrentRun, running
 from backbeat.runtime.dag_node import DagNode
 from backbeat.runtime.hands import Hand, Why, at_work, closing
+from backbeat.runtime.hiding import Hiding
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
 from backbeat.runtime.logs import captured
@@ -130,6 +131,8 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
         raise Reject("the worker shuts down", requeue=True)
     attempt = _begin(task, args, kwargs)
     with captured(settings().log_limit) as kept, running(attempt.context(args, kwargs)) as run:
+        hiding = Hiding(run)
+        run.log.addFilter(hiding)
         run.log.addHandler(kept)
         hard, soft = _limits(task, attempt.template)
         with at_work(Hand(attempt, kept, soft, hard)) as hand:
@@ -147,7 +150,7 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
                 if was_killed() and attempt.store.ledger.get(attempt.run_id).get("cancel"):
                     attempt.finish(Outcome(RunState.CANCELLED), None, kept.text)
                 raise
-    return _end(task, attempt, done, kept.text)
+    return _end(task, attempt, hiding.result(done), kept.text)
 
 
 def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt:

@@ -16,6 +16,7 @@ from typing import Any
 
 from backbeat.core.job import JobSpec
 from backbeat.core.limits import names_in
+from backbeat.core.secrets import is_secret_name
 from backbeat.errors import BadArguments, DefinitionError
 
 Packed = tuple[list[Any], dict[str, Any]]
@@ -42,6 +43,9 @@ class Params(ABC):
         from backbeat.runtime.params_task import TaskParams
 
         return TaskParams(function)
+
+    positional: Sequence[str] = ()
+    """The names of what may be given by position."""
 
     @abstractmethod
     def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
@@ -115,7 +119,8 @@ def sentences(where: str, error: Any) -> list[tuple[str, str]]:
         path = ".".join(str(step) for step in item["loc"] if step != "__root__")
         place = ".".join(part for part in (where, path) if part) or "arguments"
         message = item["msg"].removeprefix("Value error, ")
-        got = "" if item["type"] == "missing" else f"; got {_short(item['input'])}"
+        hidden = item["type"] == "missing" or any(map(is_secret_name, place.split(".")))
+        got = "" if hidden else f"; got {_short(item['input'])}"
         found.append((place, f"{message[:1].lower()}{message[1:]}{got}."))
     return found
 

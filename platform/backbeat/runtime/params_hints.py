@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from backbeat.core.secrets import masked, untagged, with_names
 from backbeat.errors import BadArguments, DefinitionError, nearest
 from backbeat.runtime.params import Packed, Params, hints_of, refuse, sentences, to_json
 
@@ -26,7 +27,7 @@ class HintParams(Params):
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
         hints = self._hints(function)
-        self._positional = [p.name for p in parameters if p.kind in _BY_POSITION]
+        self.positional: Sequence[str] = [p.name for p in parameters if p.kind in _BY_POSITION]
         self._named = {p.name for p in parameters if p.kind in _BY_NAME}
         self._rest = next((p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL), None)
         self._extra = next((p.name for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
@@ -35,7 +36,8 @@ class HintParams(Params):
 
     def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
         """The arguments as JSON can carry them. Raises BadArguments with every mistake."""
-        return self._each(args, kwargs, self._pack)
+        packed, named = self._each(args, kwargs, self._pack)
+        return self._tagged(packed), named
 
     def restore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
         """The arguments as the function wants them. Raises BadArguments with every mistake."""
@@ -72,7 +74,8 @@ class HintParams(Params):
 
     def _default(self, name: str, value: object) -> dict[str, Any]:
         try:
-            return {"default": self._pack(name, name, value)}
+            default = {name: self._pack(name, name, value)}
+            return {"default": default[name]} if masked(default) == default else {}
         except BadArguments:
             # A default such as a private sentinel is the function's own affair; a form just leaves the field empty.
             return {}
@@ -87,16 +90,20 @@ class HintParams(Params):
         refuse(problems)
         return positional, named
 
+    def _tagged(self, packed: list[Any]) -> list[Any]:
+        """What is secret by its parameter's name has no name when it is given by position, so it gets a mark."""
+        return with_names(packed, self.positional)
+
     def _slot(self, index: int) -> tuple[str, str]:
         """The parameter that takes the argument at this position, and what to call it in a message."""
-        if index < len(self._positional):
-            return self._positional[index], self._positional[index]
-        return self._rest or "", f"{self._rest or 'argument'}[{index - len(self._positional)}]"
+        if index < len(self.positional):
+            return self.positional[index], self.positional[index]
+        return self._rest or "", f"{self._rest or 'argument'}[{index - len(self.positional)}]"
 
     def _misfits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if len(args) > len(self._positional) and not self._rest:
-            yield "arguments", f"expected at most {len(self._positional)} by position; got {len(args)}."
-        taken = set(self._positional[: len(args)])
+        if len(args) > len(self.positional) and not self._rest:
+            yield "arguments", f"expected at most {len(self.positional)} by position; got {len(args)}."
+        taken = set(self.positional[: len(args)])
         for name in kwargs:
             if name in taken and name in self._named:
                 yield name, "given twice, by position and by name."
@@ -116,7 +123,7 @@ class HintParams(Params):
             return None
 
     def _typed(self, name: str, where: str, value: Any) -> Any:
-        adapter = self._adapters.get(name)
+        adapter, value = self._adapters.get(name), untagged(value)
         if adapter is None:
             return value
         try:
@@ -128,7 +135,7 @@ class HintParams(Params):
     def _pack(self, name: str, where: str, value: Any) -> Any:
         adapter = self._adapters.get(name)
         if adapter is None:
-            return to_json(value, where)
+            return to_json(untagged(value), where)
         typed = self._typed(name, where, value)
         return to_json(adapter.dump_python(typed, mode="json", by_alias=False, round_trip=True, warnings=False), where)
 
@@ -164,7 +171,7 @@ def refuse_hidden(name: str, schema: object) -> None:
     """Refuse SecretStr and its like: pydantic writes them as asterisks, so that the job would get those."""
     if isinstance(schema, dict):
         if schema.get("writeOnly") and schema.get("format") == "password":
-            cure = "Pass the name of the secret, and let the job look it up: then it stands in no queue and no history."
+            cure = "Take backbeat.Secret, or better pass the name of the secret and let the job look it up."
             raise DefinitionError("params", f"parameter {name!r}: a SecretStr can't travel to a worker. {cure}")
         for part in schema.values():
             refuse_hidden(name, part)

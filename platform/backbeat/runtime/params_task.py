@@ -18,6 +18,10 @@ class TaskParams(HintParams):
     def _hints(self, function: Callable[..., Any]) -> dict[str, Any]:  # noqa: ARG002 - the task was written without our hints in mind
         return {}
 
+    def _tagged(self, packed: list[Any]) -> list[Any]:
+        """Without marks: the task takes its arguments as they come."""
+        return packed
+
     def _pack(self, name: str, where: str, value: Any) -> Any:  # noqa: ARG002 - as HintParams calls it
         if hasattr(value, "model_dump"):
             value = value.model_dump(mode="json")

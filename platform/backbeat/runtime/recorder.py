@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backbeat.core.secrets import masked
 from backbeat.runtime.ports import Event, History
 from backbeat.store.events import EventStreams, RawEvent
 
@@ -88,7 +89,7 @@ def event_data(fields: Mapping[str, str]) -> dict[str, Any]:
         data.setdefault("schedule", data.get("job"))
         data["effective"] = data["effective"] or data["nominal"]
     if "arguments" in data:
-        data["args"], data["kwargs"] = json.loads(data.pop("arguments"))
+        data["args"], data["kwargs"] = masked(json.loads(data.pop("arguments")))
     if "outcome" in fields:
         data |= json.loads(fields["outcome"])
     for name in ("state", "reason", "verb", "actor", "what"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from backbeat.core.keys import RunId, retried_id
 from backbeat.core.message import arguments_of
+from backbeat.core.secrets import holds_mask
 from backbeat.core.state import Ask, RunState, require
 from backbeat.errors import NotAllowed, UnknownRun
 from backbeat.runtime.records import Past, Records
@@ -34,6 +35,7 @@ def retry(store: Store, records: Records, run_id: str, reason: str = "") -> Repe
     past = _past(store, records, run_id)
     _refuse_node(run_id, past.dag_run)
     require(Ask.RETRY, past.state, run_id)
+    _refuse_masked(run_id, past)
     fresh = retried_id(run_id, past.job)
     if records.run(fresh) is not None:
         return Repeated(fresh, created=False)
@@ -61,6 +63,8 @@ def again(
     require(Ask.AGAIN, past.state, run_id)
     why = f"{run_id} again" + (f": {reason}" if reason else "")
     same = args is None and kwargs is None
+    if same:
+        _refuse_masked(run_id, past)
     return submit(past.job, args=past.args if same else args or (), kwargs=past.kwargs if same else kwargs, key=key, reason=why)
 
 
@@ -100,6 +104,12 @@ def _past(store: Store, records: Records, run_id: str) -> Past:
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     args, kwargs = json.loads(text)
     return args, kwargs
+
+
+def _refuse_masked(run_id: str, past: Past) -> None:
+    if holds_mask((past.args, past.kwargs)):
+        cure = "Give them anew: `backbeat run again RUN --args … --kwargs …`."
+        raise NotAllowed(f"run {run_id} had secrets among its arguments, which history does not keep. {cure}")
 
 
 def _refuse_node(run_id: str, dag_run: str) -> None:

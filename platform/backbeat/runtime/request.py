@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 from billiard.common import TERM_SIGNAME
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Retry
+from celery.utils.saferepr import saferepr
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 
 from backbeat.runtime import registry, settling
 from backbeat.runtime.hands import Why, hands
+from backbeat.runtime.hiding import SHOWN, shown
 from backbeat.runtime.insist import OUTAGE
 from backbeat.store.store import open_store
 
@@ -43,15 +45,27 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         job = registry.jobs.get(self._type)
-        self.is_run = job is not None or bool(self._request_dict.get("backbeat"))
+        ours = self._request_dict.get("backbeat")
+        self.is_run = job is not None or bool(ours)
         if not self.is_run:
             return
+        if not ours:
+            # A stock producer shows everything.
+            safe_args, safe_kwargs = shown(self._type, self._args, self._kwargs)
+            self._argsrepr, self._kwargsrepr = saferepr(safe_args, SHOWN), saferepr(safe_kwargs, SHOWN)
         if not self.processes:
             # The heartbeat watches the limits of threads and greenlets, by the header that the attempt reads.
             self.time_limits = (None, None)
         elif job is not None and not any(self.time_limits or ()):
             # A stock producer knows no limits; the job does.
             self.time_limits = (job.spec.timeout, job.spec.soft_timeout)
+
+    def info(self, safe: bool = False) -> Any:
+        """What `celery inspect` is told."""
+        found = super().info(safe)
+        if self.is_run and not safe:
+            found["args"], found["kwargs"] = shown(self._type, self._args, self._kwargs)
+        return found
 
     def stop(self, pool: Any, why: Why) -> None:
         """Make the run end, softly at first; the first reason stays. The heartbeat's thread calls this, too."""

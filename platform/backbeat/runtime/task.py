@@ -11,6 +11,7 @@ from uuid import uuid4
 from celery import Task
 from celery.exceptions import MaxRetriesExceededError, Retry
 from celery.result import AsyncResult
+from celery.utils.saferepr import saferepr
 
 from backbeat.core.keys import submitted_id
 from backbeat.core.when import to_ms
@@ -18,6 +19,7 @@ from backbeat.runtime import registry
 from backbeat.runtime.attempt import execute
 from backbeat.runtime.canvas import hand_over
 from backbeat.runtime.context import inside
+from backbeat.runtime.hiding import SHOWN, shown
 from backbeat.runtime.intake import intake
 from backbeat.runtime.on_commit import ask_on_commit, moment_of
 from backbeat.runtime.submit import checked_arguments, prepare
@@ -74,7 +76,10 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
         headers = {**(options.pop("headers", None) or {}), "backbeat": {"slot": open_store().slots.of(run_id).slot}}
         limits = {"time_limit": template.timeout, "soft_time_limit": template.soft_timeout}
         options = {**{name: value for name, value in limits.items() if value}, **options}
-        return super().apply_async(*json.loads(arguments), task_id=run_id, headers=headers, **options)
+        args, kwargs = json.loads(arguments)
+        for name, value in zip(("argsrepr", "kwargsrepr"), shown(job, args, kwargs), strict=True):
+            options.setdefault(name, saferepr(value, SHOWN))
+        return super().apply_async(args, kwargs, task_id=run_id, headers=headers, **options)
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> Any:
         """As `apply_async_on_commit`, with the job's arguments alone."""

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from backbeat.core.duration import seconds, words
+from backbeat.core.secrets import masked
 from backbeat.errors import DefinitionError
 
 
@@ -106,5 +107,5 @@ class Json(forms.JSONField):
         return self.empty() if found is None else found
 
     def prepare_value(self, value: Any) -> Any:
-        """The JSON text; nothing for the empty value."""
-        return "" if value in (None, [], {}) else super().prepare_value(value)
+        """The JSON text, without secrets; nothing for the empty value."""
+        return "" if value in (None, [], {}) else super().prepare_value(masked(value))

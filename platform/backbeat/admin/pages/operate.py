@@ -24,6 +24,7 @@ from backbeat.admin import definitions, submissions
 from backbeat.admin.models import Job
 from backbeat.admin.pages.inputs import Json
 from backbeat.admin.pages.job_form import PRIORITY_CHOICES
+from backbeat.core.secrets import unmasked
 from backbeat.errors import BackbeatError, BadArguments, DefinitionError
 from backbeat.runtime.submit import submit
 
@@ -197,7 +198,9 @@ def _show(form: Ask, error: Exception) -> None:
 
 
 def _given(form: Ask, job: Job, count: int) -> dict[str, Any]:
-    return form.cleaned_data if count == 1 else {**_initial([job]), **form.cleaned_data}
+    before = _initial([job])
+    given = form.cleaned_data if count == 1 else {**before, **form.cleaned_data}
+    return given | {name: unmasked(given[name], before[name]) for name in before if name in given}
 
 
 def _initial(jobs: list[Job]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from backbeat.admin.pages.job_form import suggesting
 from backbeat.admin.rows import Values, schedule_spec, schedule_values_in
 from backbeat.core.check import argument_problems, schedule_problems
 from backbeat.core.dialect import BY_NAME
+from backbeat.core.secrets import unmasked
 from backbeat.core.when import DAY_POLICIES, GAP_POLICIES, OVERLAP_POLICIES, iso
 from backbeat.errors import BadArguments, DefinitionError
 
@@ -122,6 +123,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only f
         cleaned = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
+        for name in ("args", "kwargs"):
+            # Secrets are shown as a mask; one that was left as it was stands for what it hides.
+            cleaned[name] = unmasked(cleaned[name], getattr(self.instance, name))
         needed = _FIELD_OF_KIND[cleaned["kind"]]
         if not cleaned.get(needed):
             self.add_error(needed, "This kind of schedule needs it.")
