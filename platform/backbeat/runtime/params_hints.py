@@ -46,11 +46,11 @@ class HintParams(Params):
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by the names of the parameters, defaults included."""
         defaults = {name: p.default for name, p in self._signature.parameters.items() if p.default is not Parameter.empty}
-        return {**defaults, **dict(zip(self._positional, args, strict=False)), **kwargs}
+        return {**defaults, **dict(zip(self.positional, args, strict=False)), **kwargs}
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Those of the names that no parameter has."""
-        known = {*self._positional, *self._named}
+        known = {*self.positional, *self._named}
         return [] if self._extra else [f"{name!r}.{nearest(name, sorted(known))}" for name in names if name not in known]
 
     def json_schema(self) -> dict[str, Any]:
