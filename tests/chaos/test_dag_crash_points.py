@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from backbeat.core.dag import Dag, Node, Ref
+from backbeat.core.dag import Dag, Engine, Node, Ref
 from backbeat.core.job import JobSpec
 from backbeat.runtime.binding import DAG_TASK
 from backbeat.store.scripts import names
@@ -16,6 +17,7 @@ from tests.acceptance.test_dags import NODES, ended, sync
 from tests.chaos.test_crash_points import children_died
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
+from tests.support.processes import OwnProcess
 from tests.support.servers import RedisServer
 
 POINTS = {
@@ -93,3 +95,42 @@ def test_a_dag_run_survives(site: Deployment, process: str, script: str, when: s
         one.stop()
     left = [key for key in site.client.scan_iter(f"*{run_id}*") if site.client.pttl(key) < 0]
     assert not left, "what a run leaves behind must fade"
+
+
+CUTS = {
+    "worker": "dag_put:before:1,dag_put:after:2,dag_start:before:1,dag_start:after:2,claim:before:2,claim:after:5,"
+    "finish:before:2,finish:after:4,dag_step:before:1,dag_step:after:3,dag_items:before:1,dag_items:after:2",
+    "keeper": "dag_due:before:2,dag_due:after:3,dag_step:before:1,dag_step:after:2",
+}
+"""Where each process loses its connection to Redis: before the script runs, and when it ran but its answer never came."""
+
+
+@pytest.mark.slow
+def test_dag_runs_survive_a_connection_that_is_lost_at_every_script(site: Deployment) -> None:
+    (site.folder / "cuts.log").unlink(missing_ok=True)
+    doomed = [
+        site.crashing(start, f"cut-{name}", CUTS[name], "cut")
+        for name, start in (("worker", one_child(site)), ("keeper", site.keeper))
+    ]
+    dags = [replace(GRAPH, name=f"cut-{engine}", engine=engine) for engine in Engine]
+    for dag in dags:
+        site.store.dags.publish(dag)
+        site.store.index.put(JobSpec(dag.name, DAG_TASK))
+        site.submit(dag.name, "1")
+
+    for dag in dags:
+        run_id = f"{dag.name}:1"
+        assert ended(site, run_id, within=90) == "succeeded"
+        assert json.loads(Path(f"{site.effects_file}.{run_id}_keep").read_text()) == {"sum": 20}
+        sql = f"select node, state from backbeat_run where dag_run = '{run_id}'"
+        eventually(lambda sql=sql: dict(site.rows(sql)) == dict.fromkeys(RUNS, "succeeded"), within=30)
+    cuts = set((site.folder / "cuts.log").read_text().split())
+    assert cuts >= {point.rpartition(":")[0] for point in CUTS["worker"].split(",")}, "a point was never reached"
+    for process in doomed:
+        assert process.alive, "a lost connection is no reason to end"
+        process.stop()
+
+
+def one_child(site: Deployment) -> Callable[[str], OwnProcess]:
+    """A worker whose every call comes from one process, so that the points are counted together."""
+    return lambda name: site.worker(name, children=1)

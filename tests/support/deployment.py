@@ -108,19 +108,31 @@ app = Backbeat("probe", include=["probe_jobs"])
 
 
 CRASH = '''
-"""Kills this process with SIGKILL just before or after the n-th call of a script: CRASH=name:before|after:n."""
+"""Faults just before or after the n-th call of a script: CRASH=name:before|after:n, or several of them with commas between.
+
+The fault is a SIGKILL; with FAULT=cut it is a lost connection, and a line in cuts.log.
+"""
 import os, signal
+from collections import Counter
+from redis.exceptions import ConnectionError
 from backbeat.store import scripts
 
-NAME, WHEN, NTH = os.environ["CRASH"].split(":")
-seen = 0
+POINTS = [point.split(":") for point in os.environ["CRASH"].split(",")]
+seen = Counter()
 
 def reached(names, when):
-    global seen
-    if when == WHEN and NAME in names:
-        seen += 1
-        if seen == int(NTH):
-            os.kill(os.getpid(), signal.SIGKILL)
+    for name, at, nth in POINTS:
+        if at == when and name in names:
+            seen[name, at] += 1
+            if seen[name, at] == int(nth):
+                fault(f"{name}:{at}")
+
+def fault(point):
+    if os.environ.get("FAULT") != "cut":
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open("cuts.log", "a") as file:
+        file.write(point + "\\n")
+    raise ConnectionError(f"cut {point}")
 
 def around(inner, names_of):
     def call(*args):
@@ -218,13 +230,16 @@ class Deployment:
         """A keeper."""
         return self._start(name, ["-m", "backbeat.cli", "keeper", "-A", "probe_app"])
 
-    def crashing(self, start: Callable[[str], OwnProcess], name: str, point: str) -> OwnProcess:
-        """Start a process that kills itself at a point, written `script:before|after:nth`."""
-        self.env["CRASH"] = point
+    def crashing(self, start: Callable[[str], OwnProcess], name: str, point: str, fault: str = "kill") -> OwnProcess:
+        """Start a process that kills itself at a point, written `script:before|after:nth`.
+
+        With the fault `cut` it loses its connection there instead, at several points with commas between; see `cuts.log`.
+        """
+        self.env |= {"CRASH": point, "FAULT": fault}
         try:
             return start(name)
         finally:
-            del self.env["CRASH"]
+            del self.env["CRASH"], self.env["FAULT"]
 
     def _start(self, name: str, argv: list[str]) -> OwnProcess:
         process = OwnProcess(name, [sys.executable, *argv], self.folder, self.env)

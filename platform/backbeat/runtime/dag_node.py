@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,10 @@ from backbeat.conf import settings
 from backbeat.runtime import payloads
 from backbeat.runtime.context import current_run
 from backbeat.runtime.dag_advance import advance, arguments_of_node
+from backbeat.runtime.insist import OUTAGE
 from backbeat.store.store import Store
+
+log = logging.getLogger("backbeat.worker")
 
 ITEM_LIMIT = 8 * 1024
 """Bytes of one item's output in Redis: there may be ten thousand of them. Larger ones are kept as files."""
@@ -39,5 +43,8 @@ class DagNode:
         return with_own_arguments
 
     def advance(self) -> None:
-        """Do what the end of this node has left to do; a keeper would do it a moment later."""
-        advance(self._store, self._fields["d"])
+        """Do what the end of this node has left to do. Never raises for an outage: then a keeper does it a moment later."""
+        try:
+            advance(self._store, self._fields["d"])
+        except OUTAGE as error:
+            log.warning("DAG run %s: Redis does not answer, a keeper takes it on: %s", self._fields["d"], error)
