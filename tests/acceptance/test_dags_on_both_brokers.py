@@ -27,7 +27,8 @@ GRAPH = Dag(
 @pytest.mark.slow
 def test_a_row_of_nodes_travels_as_a_chain_where_the_queues_are_not_the_ledgers_own(running: Deployment) -> None:
     running.define(JobSpec(WORK, WORK))
-    dag = Dag("row", (Node("a", WORK, kwargs={"seconds": 2.0}), Node("b", WORK, after=("a",)), Node("c", WORK, after=("b",))))
+    first, rest = Node("a", WORK, kwargs={"seconds": 2.0}), zip("bcde", "abcd", strict=True)
+    dag = Dag("row", (first, *(Node(name, WORK, after=(above,)) for name, above in rest)))
     planned = plan(dag, direct=running.store.slots.direct).segments
 
     run_id = submit(running, dag)
@@ -36,7 +37,7 @@ def test_a_row_of_nodes_travels_as_a_chain_where_the_queues_are_not_the_ledgers_
 
     assert carries == bool(planned) == (not running.store.slots.direct)
     assert ended(running, run_id) == "succeeded"
-    assert [running.effects("begin")[f"{run_id}/{node}"] for node in "abc"] == [1, 1, 1]
+    assert [running.effects("begin")[f"{run_id}/{node}"] for node in dag.by_id] == [1] * 5
     begin = times(running, "begin")
     assert begin[f"{run_id}/c"] - times(running, "end")[f"{run_id}/a"] < 5, "canvas brought them, not the ledger's timer"
 

@@ -105,11 +105,13 @@ def test_a_plan_comes_as_json_dot_and_mermaid_too(tmp_path: Path) -> None:
     assert backbeat(tmp_path, "plan", name, "-o", "mermaid").out.startswith("flowchart LR")
 
 
-def test_a_plan_says_that_the_engine_of_a_graph_depends_on_where_the_queues_are(tmp_path: Path) -> None:
-    name, rabbit = written(tmp_path, "r.json", RECORDED), {**os.environ, "BROKER_URL": "amqp://guest@127.0.0.1:1//"}
+def test_a_plan_says_that_what_travels_as_canvas_depends_on_where_the_queues_are(tmp_path: Path) -> None:
+    tasks = [{"id": f"t{n}", "runtime_s": 1.0, "parents": [f"t{n - 1}"] if n else []} for n in range(5)]
+    name = written(tmp_path, "row.json", {"name": "row", "tasks": tasks})
+    rabbit = {**os.environ, "BROKER_URL": "amqp://guest@127.0.0.1:1//"}
 
-    assert "1 because the queues lie on the ledger's own Redis" in backbeat(tmp_path, "plan", name).out
-    assert "chain 1: x → y" in backbeat(tmp_path, "plan", name, env=rabbit).out
+    assert "4 because the queues lie on the ledger's own Redis" in backbeat(tmp_path, "plan", name).out
+    assert "chain 1: t0 → t1 → t2 → t3 → t4" in backbeat(tmp_path, "plan", name, env=rabbit).out
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from backbeat.core.dag import Dag, Engine, Node, Rule
 from backbeat.core.plan import plan
-from backbeat.core.plan_segments import Kind, Segment, Why
+from backbeat.core.plan_segments import WORTHWHILE, Kind, Segment, Why
 from backbeat.core.plan_text import dot, ledger_edges, mermaid, text
 from backbeat.core.retry import Retry
 from tests.core.graphs import dags, of
@@ -130,18 +130,19 @@ def test_the_plan_in_words_names_every_segment_and_why_each_other_edge_is_not_in
         (Engine.CANVAS, True, {Kind.CHAIN, Kind.CHORD}, set()),
         (Engine.LEDGER, False, set(), {Why.TOLD}),
         (Engine.AUTO, True, set(), {Why.DIRECT}),
-        (Engine.AUTO, False, {Kind.CHAIN}, {Why.SLOWER}),
+        (Engine.AUTO, False, {Kind.CHAIN}, {Why.SHORT, Why.SLOWER}),
     ],
 )
 def test_what_could_travel_as_canvas_and_does_not_is_said_with_the_reason(
     engine: Engine, direct: bool, travels: set[Kind], why: set[Why]
 ) -> None:
-    dag = replace(of(a="", b="a", c="", d="", e="c d"), engine=engine)
+    row = {f"n{n}": f"n{n - 1}" if n else "" for n in range(WORTHWHILE)}
+    dag = replace(of(a="", b="a", c="", d="", e="c d", **row), engine=engine)
     planned = plan(dag, direct=direct)
 
     assert {segment.kind for segment in planned.segments} == travels
     assert {why for *_, why in ledger_edges(planned)} == why
-    assert len(planned.segments) + len(planned.spared) == 2
+    assert len(planned.segments) + len(planned.spared) == 3
 
 
 def test_a_long_plan_is_cut_and_says_so() -> None:

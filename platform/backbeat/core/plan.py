@@ -15,7 +15,7 @@ import networkx as nx
 from backbeat.core.dag import Dag, Node
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_shape import Shape
-from backbeat.core.plan_segments import LONGEST, Kind, Segment, Why, declined, segments_of
+from backbeat.core.plan_segments import LONGEST, Segment, Why, segments_of, why_not_sent
 
 UNKNOWN_SECONDS = 1.0
 """What a node counts when nothing in its DAG was ever measured: then the critical path is the longest one."""
@@ -34,10 +34,8 @@ class Plan:
     """From a node's start to the end of the longest way behind it: the larger, the more urgent."""
     segments: tuple[Segment, ...]
     """Stretches that are sent as chain or chord; every edge that lies in none is released by the ledger."""
-    spared: tuple[Segment, ...] = ()
-    """Stretches that canvas could carry, and the ledger does."""
-    declined: Mapping[Kind, Why] = field(default_factory=dict)
-    """Why it does, by kind."""
+    spared: Mapping[Segment, Why] = field(default_factory=dict)
+    """Stretches that canvas could carry, and why the ledger does."""
 
     @property
     def shape(self) -> Shape:
@@ -117,10 +115,9 @@ def plan(dag: Dag, durations: Mapping[str, float] | None = None, *, longest: int
     shape, seconds = dag.shape, _seconds(dag.nodes, durations or {})
     finish = _longest(shape.order, seconds, shape.parents, shape.first_parent)
     tail = _longest(shape.order[::-1], seconds, shape.children, shape.first_child)
-    against, sound = declined(dag.engine, direct=direct), tuple(segments_of(dag, longest))
-    sent = tuple(segment for segment in sound if segment.kind not in against)
-    spared = tuple(segment for segment in sound if segment.kind in against)
-    return Plan(dag, seconds, finish, tail, sent, spared, against)
+    sound = tuple(segments_of(dag, longest))
+    spared = {segment: why for segment in sound if (why := why_not_sent(segment, dag.engine, direct=direct))}
+    return Plan(dag, seconds, finish, tail, tuple(segment for segment in sound if segment not in spared), spared)
 
 
 def _longest(order: Sequence[int], seconds: list[float], before: list[int], first: list[int]) -> list[float]:

@@ -18,6 +18,8 @@ from backbeat.core.dag import Dag, Engine, Node, Rule
 
 LONGEST = 20
 """Nodes in one segment, at most."""
+WORTHWHILE = 5
+"""Nodes from which on a chain is sent as canvas unless a DAG says otherwise."""
 
 
 class Kind(StrEnum):
@@ -42,6 +44,7 @@ class Why(StrEnum):
     TOLD = "this DAG is told to leave canvas alone (engine: ledger)"
     DIRECT = "the queues lie on the ledger's own Redis, so the script that ends a node sends the next message itself"
     SLOWER = "a chord counts its parts by itself besides the ledger, which costs more than it saves"
+    SHORT = f"sending a chain of fewer than {WORTHWHILE} nodes takes longer than it saves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,20 @@ class Segment:
         return f"{len(self.nodes) - 1} nodes start together and end in {self.nodes[-1]!r} alone, all of one policy"
 
 
-def declined(engine: Engine, *, direct: bool) -> dict[Kind, Why]:
-    """The kinds of segments that are not sent though they could be, and why.
+def why_not_sent(segment: Segment, engine: Engine, *, direct: bool) -> Why | None:
+    """Why the ledger carries a segment that canvas could carry; None when canvas does.
 
     `direct` tells that the broker's queues are lists on the ledger's own server.
     """
     if engine is Engine.CANVAS:
-        return {}
+        return None
     if engine is Engine.LEDGER:
-        return dict.fromkeys(Kind, Why.TOLD)
-    return dict.fromkeys(Kind, Why.DIRECT) if direct else {Kind.CHORD: Why.SLOWER}
+        return Why.TOLD
+    if direct:
+        return Why.DIRECT
+    if segment.kind is Kind.CHORD:
+        return Why.SLOWER
+    return Why.SHORT if len(segment.nodes) < WORTHWHILE else None
 
 
 def segments_of(dag: Dag, longest: int = LONGEST) -> Iterator[Segment]:

@@ -34,7 +34,7 @@ def ledger_edges(plan: Plan) -> Iterator[tuple[str, str, Why]]:
             if segment is None or segment is not either.get(node.id):
                 yield parent, node.id, why_ledger(plan.dag, parent, node.id, either)
             elif parent in could:
-                yield parent, node.id, plan.declined[segment.kind]
+                yield parent, node.id, plan.spared[segment]
 
 
 def dot(plan: Plan) -> str:

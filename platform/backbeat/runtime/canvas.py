@@ -6,8 +6,10 @@ import json
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+import kombu.pools
 from celery import _state, chain, chord
 from celery.canvas import Signature
 from celery.result import AsyncResult
@@ -82,8 +84,9 @@ def send(store: Store, run_id: str, segment: str) -> None:
 def hand_over(app: Any, task: str, run_id: str, options: Mapping[str, Any]) -> AsyncResult:
     """Publish the message of a node, as canvas asks for with these options of `apply_async`.
 
-    By hand, since Celery's own way takes four times as long, and without raising: should the broker be away, the ledger
-    sends the node a moment later, and the one before it has ended well all the same.
+    By hand, since Celery's own way takes four times as long; without waiting for the broker's confirmation, which would
+    hold up this worker; and without raising. Should the broker be away, or lose it, the ledger sends the node a moment
+    later, and the one before it has ended well all the same.
     """
     embed = {"callbacks": None, "errbacks": None, "chain": options.get("chain"), "chord": options.get("chord")}
     headers = {
@@ -98,14 +101,24 @@ def hand_over(app: Any, task: str, run_id: str, options: Mapping[str, Any]) -> A
         **options["headers"],
     }
     try:
-        with app.producer_or_acquire(options.get("producer")) as producer:
+        with _producers(app).acquire(block=True) as producer:
             producer.publish(
                 dumps([[], {}, embed]), content_type="application/json", content_encoding="utf-8", headers=headers,
                 exchange="", routing_key=options["queue"], correlation_id=run_id, delivery_mode=2,
+                retry=True, retry_policy={"max_retries": 1, "interval_start": 0},
             )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - each broker has errors of its own, and none may reach canvas
         log.warning("run %s: not sent by canvas, the ledger will: %s", run_id, error)
     return AsyncResult(run_id, app=app)
+
+
+@cache
+def _producers(app: Any) -> Any:
+    """Connections of our own to the broker: those of the app wait for confirmations. Without heartbeats, which nobody would
+    send while there is nothing else to send.
+    """
+    options = {**app.conf.broker_transport_options, "confirm_publish": False}
+    return kombu.pools.producers[app.connection_for_write(transport_options=options, heartbeat=0)]
 
 
 def _part(store: Store, run_id: str, node: str, kind: str) -> Signature:
