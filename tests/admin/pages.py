@@ -74,6 +74,7 @@ def form_of(job: Job | None = None, *schedules: dict[str, str], **changes: str) 
         "overlap": "skip",
         "misfire": "latest",
         "misfire_limit": "100",
+        "batch": "1",
         "schedules-TOTAL_FORMS": str(len(schedules)),
         "schedules-INITIAL_FORMS": str(len(rows)),
         "schedules-MIN_NUM_FORMS": "0",

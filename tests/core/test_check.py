@@ -9,7 +9,7 @@ import pytest
 
 from backbeat.core.check import argument_problems, problems, schedule_problems, verify
 from backbeat.core.hashed import hashed
-from backbeat.core.job import JobSpec, Schedule
+from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.options import job_spec
 from backbeat.core.when import Cron, Every
 from backbeat.errors import BadSchedule, DefinitionError
@@ -22,6 +22,11 @@ WRONG = [
     ({"timeout": -1.0}, "timeout", "zero or more"),
     ({"timeout": 10.0, "soft_timeout": 10.0}, "soft_timeout", "less than timeout"),
     ({"misfire_limit": 0}, "misfire_limit", "from 1"),
+    ({"batch": 0}, "batch", "from 1"),
+    ({"batch": 501}, "batch", "at most 500"),
+    ({"batch": 100, "overlap": Overlap.QUEUE}, "batch", "'allow' or 'skip'"),
+    ({"batch": 100, "max_concurrency": 2}, "batch", "max_concurrency"),
+    ({"batch": 100, "transactional": True}, "batch", "one by one"),
     ({"labels": {"a": 1}}, "labels", "expected texts by name"),
     ({"task": ""}, "task", "name of a Celery task"),
     ({"schedules": (Schedule(Cron("61 * * * *")),)}, "schedule", "61"),

@@ -35,6 +35,7 @@ PLAIN = (
     "rate",
     "rate_key",
     "rate_burst",
+    "batch",
     "enabled",
     "owner",
     "labels",

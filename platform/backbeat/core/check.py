@@ -14,7 +14,7 @@ from backbeat.core.arguments import too_much
 from backbeat.core.calendar import Mode
 from backbeat.core.foreign import PREFIX, is_foreign
 from backbeat.core.hashed import hashed
-from backbeat.core.job import JobSpec, Schedule
+from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.message import arguments_of
 from backbeat.core.options import OPTIONS
 from backbeat.core.when import iso
@@ -34,6 +34,7 @@ def problems(spec: JobSpec) -> list[DefinitionError]:
     found += _task(spec)
     found += _limits(spec)
     found += _needless(spec)
+    found += _batch(spec)
     found += [error for schedule in spec.schedules for error in schedule_problems(schedule, spec.schedule_id(schedule))]
     return found + list(_twice(spec))
 
@@ -75,6 +76,23 @@ def _asked(read: Callable[[Any, str], Any], value: Any, field: str) -> Iterator[
         read(value, field)
     except DefinitionError as error:
         yield error
+
+
+def _batch(spec: JobSpec) -> Iterator[DefinitionError]:
+    if spec.batch == 1:
+        return
+    if spec.overlap not in (Overlap.ALLOW, Overlap.SKIP):
+        yield DefinitionError(
+            "batch", f"expected overlap 'allow' or 'skip' beside it, since runs that wait go alone; got {spec.overlap.value!r}."
+        )
+    if spec.max_concurrency or spec.rate:
+        yield DefinitionError(
+            "batch", "expected neither max_concurrency nor rate beside it, since these let runs pass one by one."
+        )
+    if spec.gated:
+        yield DefinitionError(
+            "batch", "expected neither claim='database' nor transactional=True beside it, since these take runs one by one."
+        )
 
 
 def _reserved(spec: JobSpec) -> Iterator[DefinitionError]:

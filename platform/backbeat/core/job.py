@@ -105,6 +105,8 @@ class JobSpec:
     rate_key: str = ""
     rate_burst: int | None = None
     """How many may start at once after a lull; None for what a second brings."""
+    batch: int = 1
+    """How many due runs one message may carry; 1 gives each run a message of its own."""
     enabled: bool = True
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

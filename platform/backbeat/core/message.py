@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -73,6 +73,28 @@ def mould_of(outline: Outline, slot: int | None, attempt: int = 0, expires: str 
     )
     schedule = (f'{front}"periodic_task_name":"', '","id":"') if periodic else (front, '"id":"')
     return *schedule, '","root_id":"', '",', back, '","delivery_tag":"', '"}}'
+
+
+@lru_cache(maxsize=4096)
+def group_mould(outline: Outline, slot: int, size: int) -> Mould:
+    """The mould of messages that carry up to `size` runs: their ids, joined by a new line, stand in place of the schedule.
+
+    Celery's own limits, which know nothing of single runs, are those of all of them together.
+    """
+    hard, soft = (limit and limit * size for limit in (outline.timeout, outline.soft_timeout))
+    front, _, *rest = mould_of(replace(outline, timeout=hard, soft_timeout=soft), None)
+    return front.removesuffix('"periodic_task_name":"') + f'"backbeat":{{"slot":{slot},"runs":"', '"},"id":"', *rest
+
+
+def group_id(first: str, count: int) -> str:
+    """The id of a message that carries `count` runs, the first of which is `first`; lua/fire.lua writes the same."""
+    return f"{first}+{count - 1}"
+
+
+def group_of(header: Mapping[str, Any] | None) -> list[str]:
+    """The runs that a message with this header of ours carries; none for one that is a run's own."""
+    runs = (header or {}).get("runs")
+    return runs.split("\n") if isinstance(runs, str) else []
 
 
 def fill(mould: Mould, schedule: str, run: str, arguments: str, tag: str) -> str:

@@ -15,6 +15,8 @@ from backbeat.core.retry import Retry
 from backbeat.core.when import When
 from backbeat.errors import BadSchedule, DefinitionError, UnknownOption, nearest
 
+LARGEST_BATCH = 500
+"""One script claims a whole batch, and Redis does nothing else meanwhile."""
 NOT_OPTIONS = frozenset({"name", "task", "schedules"})
 
 
@@ -119,6 +121,12 @@ def _most(value: object, field: str) -> int | None:
     return None if value is None else _count(value, field)
 
 
+def _batch(value: object, field: str) -> int:
+    if _count(value, field) > LARGEST_BATCH:
+        raise DefinitionError(field, f"expected at most {LARGEST_BATCH} runs in one message; got {value!r}.")
+    return _count(value, field)
+
+
 def _priority(value: object, _field: str) -> int:
     return priority_of(value)
 
@@ -150,6 +158,7 @@ OPTIONS: dict[str, Callable[[Any, str], Any]] = {
     "misfire_limit": _count,
     "misfire_window": _window,
     "claim": _one_of(Claim),
+    "batch": _batch,
     "transactional": _flag,
     "max_concurrency": _most,
     "concurrency_key": key_of,

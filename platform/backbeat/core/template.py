@@ -18,7 +18,7 @@ from backbeat.core.priority import queue_of
 from backbeat.core.retry import Retry
 from backbeat.errors import NewerPolicy
 
-_SELDOM = frozenset({"limits", "sending"})
+_SELDOM = {"limits": "", "batch": 1, "sending": None}
 """What few templates have is not written into the others: their ids stay what they were."""
 
 
@@ -53,6 +53,7 @@ class Template:
     misfire_window: float = 86400.0
     limits: str = ""
     """How many runs may work at once or start in a time, as scripts read it; empty for any number."""
+    batch: int = 1
     sending: Sending | None = None
     """None for jobs, whose queue follows from pool and priority."""
 
@@ -62,7 +63,7 @@ class Template:
         return cls(
             spec.task, spec.pool, spec.priority, spec.retry, spec.timeout, spec.soft_timeout, spec.start_deadline,
             spec.overlap, spec.misfire, spec.misfire_limit, spec.misfire_window,
-            limits_text(spec.max_concurrency, spec.concurrency_key, spec.rate, spec.rate_key, spec.rate_burst),
+            limits_text(spec.max_concurrency, spec.concurrency_key, spec.rate, spec.rate_key, spec.rate_burst), spec.batch,
         )  # fmt: skip
 
     @cached_property
@@ -84,7 +85,7 @@ class Template:
     def text(self) -> str:
         """The JSON that is stored."""
         data = asdict(self)
-        return dumps({name: value for name, value in data.items() if name not in _SELDOM or value})
+        return dumps({name: value for name, value in data.items() if value != _SELDOM.get(name, ...)})
 
     @cached_property
     def id(self) -> str:

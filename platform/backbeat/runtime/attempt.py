@@ -140,7 +140,7 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
                 doing = attempt.node.doing(work) if attempt.node else work
                 done = attempt.gate(lambda: work_through(hand, doing, args, kwargs))
             except TurnedAway as away:
-                _turned_away(attempt, away, kept.text)
+                turned_away(attempt, away, kept.text)
                 raise Ignore from None
             except Stop:
                 _stopped(task, hand)
@@ -164,14 +164,15 @@ def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt
             raise
     claim = claimed(store, request, stock)
     try:
-        _refuse_newer(ours or {})
+        refuse_newer(ours or {})
         return Attempt(store, request.id, claim)
     except Exception as error:
         put_off(store, request.id, claim, error)
         raise Ignore from error
 
 
-def _refuse_newer(header: Mapping[str, Any]) -> None:
+def refuse_newer(header: Mapping[str, Any]) -> None:
+    """Raise NewerMessage for a message whose meaning this worker can't know."""
     version = int(header.get("v", 1))
     if version > VERSION:
         raise NewerMessage(f"its message has version {version}; this worker reads versions up to {VERSION}. Update it.")
@@ -187,9 +188,8 @@ def _end(task: Any, attempt: Attempt, done: Result, log_text: str) -> Any:
     if isinstance(error, Reject) and error.requeue:
         attempt.release(outcome, log_text, REJECTED_DELAY)
         raise Ignore
-    countdown = error.when if isinstance(error, Retry) and isinstance(error.when, (int, float)) else None
-    retry_in = float(countdown) if countdown is not None else attempt.retry_delay(outcome)
-    if not attempt.finish(outcome, retry_in, log_text):
+    delay = retry_in(attempt, done)
+    if not attempt.finish(outcome, delay, log_text):
         log.warning("run %s: attempt %d was taken over; its outcome is dropped", attempt.run_id, attempt.number)
         raise Ignore
     if error is None:
@@ -197,12 +197,21 @@ def _end(task: Any, attempt: Attempt, done: Result, log_text: str) -> Any:
         return None if is_node(task.request) else done.value
     if attempt.node:
         let_go(task.request)
-    if retry_in is not None:
-        raise Retry(exc=cause(error), when=retry_in)
+    if delay is not None:
+        raise Retry(exc=cause(error), when=delay)
     raise done.for_celery
 
 
-def _turned_away(attempt: Attempt, away: TurnedAway, log_text: str) -> None:
+def retry_in(attempt: Attempt, done: Result) -> float | None:
+    """Seconds until the next attempt, as the job asked for itself or by its policy; None when this one was the last."""
+    error = done.error
+    if isinstance(error, Retry) and isinstance(error.when, (int, float)):
+        return float(error.when)
+    return attempt.retry_delay(done.outcome)
+
+
+def turned_away(attempt: Attempt, away: TurnedAway, log_text: str) -> None:
+    """Give a run back whose attempt the database did not let in."""
     log.warning("run %s: attempt %d goes back for %g s: %s", attempt.run_id, attempt.number, away.delay, away)
     attempt.release(given_back(str(away)), log_text, away.delay, away.at_least)
 

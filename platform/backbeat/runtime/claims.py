@@ -16,7 +16,7 @@ from kombu.utils import json as celery_json
 
 from backbeat.conf import settings
 from backbeat.core.arguments import too_much
-from backbeat.core.message import arguments_of
+from backbeat.core.message import arguments_of, group_of
 from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.errors import BadArguments, UnknownJob
@@ -65,6 +65,20 @@ def claimed(store: Store, request: Any, stock: Mapping[str, str] | None) -> Clai
     return claim
 
 
+def claimed_together(store: Store, request: Any, run_ids: Sequence[str]) -> dict[str, Claim]:
+    """Those runs of one message that were won. Raises Reject when Redis is away."""
+    who, worker, lease = f"{os.getpid()}.{next(_claims)}", request.hostname or "", settings().run_lease
+    try:
+        won = insist(lambda: store.ledger.claim_many(run_ids, INCARNATION, lease, worker, who), CLAIM_PATIENCE)
+    except OUTAGE as error:
+        log.warning("%d runs: Redis does not answer, their message goes back: %s", len(run_ids), error)
+        time.sleep(1)
+        raise Reject(requeue=True) from error
+    if len(won) < len(run_ids):
+        log.info("%d of %d runs of one message dropped: they are not queued any more", len(run_ids) - len(won), len(run_ids))
+    return won
+
+
 def foreign_fields(store: Store, name: str, request: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, str]:
     """The run of a message that a stock producer sent: keyed by its task id, under the job's policies.
 
@@ -103,6 +117,10 @@ def leave_to_another(request: Context, error: Exception) -> None:
     """Put off the run of a message that this worker can't do. Raises as `claimed` does."""
     store = open_store()
     ours = getattr(request, "backbeat", None)
+    if run_ids := group_of(ours):
+        for run_id, claim in claimed_together(store, request, run_ids).items():
+            put_off(store, run_id, claim, error)
+        return
     stock = None if ours else foreign_fields(store, request.task, request, request.args, request.kwargs)
     put_off(store, request.id, claimed(store, request, stock), error)
 

@@ -12,7 +12,7 @@ from backbeat.core.due import decide
 from backbeat.core.entry import Entry, Timing, offset
 from backbeat.core.foreign import is_foreign
 from backbeat.core.keys import moment_of
-from backbeat.core.message import mould_of
+from backbeat.core.message import group_mould, mould_of
 from backbeat.core.template import Template
 from backbeat.core.when import iso
 from backbeat.errors import BackbeatError
@@ -134,11 +134,13 @@ class _Steps:
         fires = [self._fire(template, nominal, shift, told) for nominal in decision.fires]
         omissions = [astuple(one) for one in decision.omissions]
         limit, overlap = entry.timing.limit or 0, template.overlap.value
-        return Step(score, entry.score(decision.next), fires, omissions, template.queue, overlap, told, limit)
+        return Step(score, entry.score(decision.next), fires, omissions, template.queue, overlap, told, limit, template.batch)
 
     def _fire(self, template: Template, nominal: int, shift: int, told: str) -> Fire:
         expires = ""
         if told == "stock" and template.start_deadline is not None:
             expires = iso(nominal + round(template.start_deadline * 1000))
-        mould = mould_of(template.outline, None if told == "stock" else self._due.lease.shard, expires=expires)
-        return Fire(nominal, moment_of(nominal), mould, scheduled_facts(template, nominal, shift), nominal + shift)
+        slot = self._due.lease.shard
+        mould = mould_of(template.outline, None if told == "stock" else slot, expires=expires)
+        group = group_mould(template.outline, slot, template.batch) if template.batch > 1 else None
+        return Fire(nominal, moment_of(nominal), mould, scheduled_facts(template, nominal, shift), nominal + shift, group)

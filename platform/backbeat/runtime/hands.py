@@ -44,15 +44,16 @@ class Hand:
         """Whether somebody else has ended the attempt already, because its code can't be made to."""
         self._place = here()
         self._lock = threading.Lock()
-        self._working = False
+        self.working = False
+        """Whether an exception from outside may come up."""
 
     def work(self, work: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Do the work; only while it lasts can an exception from outside come up."""
-        self._working = True
+        self.working = True
         try:
             return work(*args, **kwargs)
         finally:
-            while self._working:
+            while self.working:
                 # One may come up even here, too late to matter: the work is done.
                 with suppress(Stop, SoftTimeLimitExceeded):
                     self._leave()
@@ -70,12 +71,12 @@ class Hand:
 
     def _throw(self, error: type[BaseException]) -> None:
         with self._lock:
-            if self._working:
+            if self.working:
                 self._place.throw(error)
 
     def _leave(self) -> None:
         with self._lock:
-            self._working = False
+            self.working = False
             self._place.clear()
 
 

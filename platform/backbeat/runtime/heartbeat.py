@@ -164,4 +164,6 @@ def active_ids() -> set[str]:
     """The runs that this worker works on."""
     at_work = hands()
     over = {hand.attempt.run_id for hand in at_work if hand.ended}
-    return {request.id for request in requests()} - over | {hand.attempt.run_id for hand in at_work if not hand.ended}
+    return {run_id for request in requests() for run_id in request.run_ids} - over | {
+        hand.attempt.run_id for hand in at_work if not hand.ended
+    }

@@ -48,6 +48,7 @@ class JobOptions(TypedDict, total=False):
     rate: str | int | None
     rate_key: str
     rate_burst: int | None
+    batch: int
     enabled: bool
     owner: str
     labels: Mapping[str, str]

@@ -15,6 +15,7 @@ from celery.utils.saferepr import saferepr
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 
+from backbeat.core.message import group_of
 from backbeat.runtime import registry, settling
 from backbeat.runtime.hands import Why, hands
 from backbeat.runtime.hiding import SHOWN, shown
@@ -47,6 +48,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         job = registry.jobs.get(self._type)
         ours = self._request_dict.get("backbeat")
         self.is_run = job is not None or bool(ours)
+        self.group = group_of(ours)
         if not self.is_run:
             return
         if not ours:
@@ -56,7 +58,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         if not self.processes:
             # The heartbeat watches the limits of threads and greenlets, by the header that the attempt reads.
             self.time_limits = (None, None)
-        elif job is not None and not any(self.time_limits or ()):
+        elif job is not None and not self.group and not any(self.time_limits or ()):
             # A stock producer knows no limits; the job does.
             self.time_limits = (job.spec.timeout, job.spec.soft_timeout)
 
@@ -73,9 +75,23 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
             return
         self.why, self.stopped_at = why, time.monotonic()
         for hand in hands():
-            if hand.attempt.run_id == self.id and not hand.ended:
+            if hand.attempt.run_id in self.run_ids and not hand.ended:
                 hand.stop(why)
         self._signal(pool, SOFT)
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The runs that this message is for: one, as a rule."""
+        return self.group or [self.id]
+
+    def stop_run(self, pool: Any, run_id: str, why: Why) -> None:
+        """Make one of the runs end. Those that wait for their turn in a group are looked after there (runtime/group.py)."""
+        if not self.group or why is Why.OUTAGE or (self.processes and why is Why.CANCEL):
+            self.stop(pool, why)
+            return
+        for hand in hands():
+            if hand.attempt.run_id == run_id and not hand.ended:
+                hand.stop(why)
 
     def kill(self, pool: Any) -> None:
         """The run does not end by itself: kill its process, where it has one of its own."""
@@ -110,7 +126,8 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def _cancel_run(self, reason: str) -> str:
         try:
-            return open_store().ledger.cancel(self.id, reason)
+            answers = [open_store().ledger.cancel(run_id, reason) for run_id in self.run_ids]
+            return "asked" if "asked" in answers else answers[0]
         except OUTAGE as error:
             log.warning("run %s: Redis does not answer, so it is not cancelled: %s", self.id, error)
             return "unknown"
@@ -130,6 +147,8 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def _settle(self, error: BaseException) -> bool:
         """Write what the end of the attempt's process means; True when the run goes on by another message."""
+        if self.group:
+            return isinstance(error, (*_DEATHS, TimeLimitExceeded)) and self._settle_group(error)
         mine = settling.by_process(self.worker_pid or 0)
         if isinstance(error, TimeLimitExceeded):
             _, retry_in = settling.timed_out(self.id, mine, error)
@@ -144,6 +163,16 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         # Stopped for the worker's sake, or hit by a signal that was meant for the run before it.
         given = self.why is not Why.TAKEN and settling.released(self.id, mine, self.why or Why.CLOSING)
         return self._leave(error, requeue=not given and self.why is not Why.TAKEN)
+
+    def _settle_group(self, error: BaseException) -> bool:
+        """What had ended is told already, or was lost with the process. The others come again, each by itself."""
+        process = self.worker_pid or 0
+        for run_id in self.group:
+            if self.why is None and not isinstance(error, Terminated):
+                settling.lost(run_id, process, error)
+            elif self.why is not Why.TAKEN:
+                settling.released(run_id, settling.by_process(process), self.why or Why.CLOSING)
+        return self._leave(error)
 
     def _leave(self, error: BaseException, *, requeue: bool = False) -> bool:
         """Let go of the message, and tell Celery's own books that the task will be tried again."""

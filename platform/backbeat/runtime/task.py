@@ -14,11 +14,13 @@ from celery.result import AsyncResult
 from celery.utils.saferepr import saferepr
 
 from backbeat.core.keys import submitted_id
+from backbeat.core.message import group_of
 from backbeat.core.when import to_ms
 from backbeat.runtime import registry
 from backbeat.runtime.attempt import execute
 from backbeat.runtime.canvas import hand_over
 from backbeat.runtime.context import inside
+from backbeat.runtime.group import execute_group
 from backbeat.runtime.hiding import SHOWN, shown
 from backbeat.runtime.intake import intake
 from backbeat.runtime.on_commit import ask_on_commit, moment_of
@@ -37,6 +39,8 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
         request = self.request
         if request.called_directly or request.is_eager or not self._is_job():
             return super().__call__(*args, **kwargs)
+        if run_ids := group_of(getattr(request, "backbeat", None)):
+            return execute_group(self, run_ids)
         return execute(self, args, kwargs, super().__call__)
 
     def start_strategy(self, app: Any, consumer: Any, **kwargs: Any) -> Any:

@@ -42,8 +42,8 @@ class Watch:
     def stop(self, run_id: str, why: Why) -> None:
         """Stop a run, wherever in this worker it is."""
         for request in requests():
-            if request.id == run_id:
-                request.stop(self._pool, why)
+            if run_id in request.run_ids:
+                request.stop_run(self._pool, run_id, why)
         stirred.set()
 
     def step(self) -> float:
@@ -65,7 +65,7 @@ class Watch:
         for request in requests():
             if request.why is Why.OUTAGE:
                 request.why = None
-                if request.id not in held:
+                if held.isdisjoint(request.run_ids):
                     request.stop(self._pool, Why.TAKEN)
 
     def _next(self, now: float, stopping: bool) -> float:

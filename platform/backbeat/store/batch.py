@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from backbeat.core.message import Mould, arguments_in, dumps
+from backbeat.core.message import Mould, arguments_in, arguments_of, dumps
 
 
 class Fire(NamedTuple):
@@ -22,6 +22,8 @@ class Fire(NamedTuple):
     """More of the run's fields, packed."""
     due: int
     """Effective time, epoch ms."""
+    group: Mould | None = None
+    """Of the message that it may share with others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +31,7 @@ class Step:
     """What becomes of every entry with this timing, these policies and this place: from the score that was read to the next.
 
     `told` says how fires of entries from other schedulers' storage are noted; see lua/fire.lua. `limit` is how many runs
-    an entry may have in all; 0 is no limit.
+    an entry may have in all; 0 is no limit. `batch` is how many runs one message may carry.
     """
 
     seen: str
@@ -40,6 +42,7 @@ class Step:
     overlap: str
     told: str = ""
     limit: int = 0
+    batch: int = 1
 
 
 class Batch:
@@ -76,6 +79,8 @@ class Batch:
         moulds: dict[Mould, int] = {}
         steps = [_plain(step, moulds) for step in self._steps]
         batch = {"ids": self._ids, "taken": self._taken, "given": self._given, "steps": steps, "moulds": list(moulds)}
+        if any(step.batch > 1 for step in self._steps):
+            batch["nothing"] = arguments_in(arguments_of((), {}))
         argv = [dumps(batch)]
         for arguments in self._arguments:
             argv += (arguments, arguments_in(arguments))
@@ -84,6 +89,13 @@ class Batch:
 
 def _plain(step: Step, moulds: dict[Mould, int]) -> dict[str, Any]:
     """A step as Lua reads it; `moulds` numbers those that it needs."""
-    fires = [(fire.nominal, fire.moment, moulds.setdefault(fire.mould, len(moulds) + 1), fire.facts) for fire in step.fires]
+
+    def number(mould: Mould) -> int:
+        return moulds.setdefault(mould, len(moulds) + 1)
+
+    fires = [
+        (fire.nominal, fire.moment, number(fire.mould), fire.facts, number(fire.group) if fire.group else 0)
+        for fire in step.fires
+    ]
     plain: dict[str, Any] = {"seen": step.seen, "next": step.next, "fires": fires, "omissions": step.omissions}
-    return plain | {"queue": step.queue, "overlap": step.overlap, "told": step.told, "limit": step.limit}
+    return plain | {"queue": step.queue, "overlap": step.overlap, "told": step.told, "limit": step.limit, "batch": step.batch}

@@ -38,6 +38,23 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of one attempt among several. `outcome` is JSON text; `retry_in` (seconds) makes the run come back."""
+
+    run_id: str
+    attempt: int
+    state: RunState
+    outcome: str
+    retry_in: float | None = None
+
+    @property
+    def argv(self) -> tuple[str | int, ...]:
+        """As lua/finish_many.lua takes it."""
+        delay = "" if self.retry_in is None else round(self.retry_in * 1000)
+        return self.run_id, self.attempt, str(self.state), delay, self.outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A run whose time has come to be queued (again), as it was seen."""
 
@@ -88,6 +105,22 @@ class Ledger:
         argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail(), who, canvas, gate]
         verdict, now, *flat = script("claim")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return Claim(str(verdict), int(now), _mapping(flat))
+
+    def claim_many(self, run_ids: Sequence[str], holder: str, lease: float, worker: str, who: str) -> dict[str, Claim]:
+        """Claim the runs of one slot that one message carries; those that were won. See `claim` for the rest."""
+        keys = self.slots.of(run_ids[0])
+        argv = [keys.prefix, holder, round(lease * 1000), worker, *self._tail(), who, *run_ids]
+        now, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
+        return {run_id: Claim("claimed", int(now), _mapping(flat)) for run_id, *flat in rows}
+
+    def finish_many(self, holder: str, endings: Sequence[Ending]) -> set[str]:
+        """End several attempts in one slot; the runs that were still ours to end. See `finish` for the rest."""
+        keys = self.slots.of(endings[0].run_id)
+        argv: list[Any] = [keys.prefix, holder, *self._tail()]
+        for ending in endings:
+            argv += ending.argv
+        _, *won = script("finish_many")(self.slots.client, [keys.timers], argv)
+        return set(map(str, won))
 
     def finish(
         self,

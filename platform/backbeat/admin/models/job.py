@@ -55,6 +55,7 @@ class Job(models.Model):
     rate_burst = models.PositiveIntegerField(
         "burst", null=True, blank=True, help_text="Starts at once after a lull; what a second brings when empty."
     )
+    batch = models.PositiveIntegerField(default=1, help_text="How many due runs one message may carry, for tiny jobs.")
     enabled = models.BooleanField(default=True, db_index=True)
     paused_at = moment()
     paused_reason = long()

@@ -68,6 +68,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for ty
     misfire = forms.ChoiceField(choices=MISFIRES, initial="latest", help_text="When nothing could fire in time.")
     misfire_limit = forms.IntegerField(min_value=1, initial=100, help_text="At most so many late occurrences are run.")
     misfire_window = Duration(empty=86400.0, help_text="Older occurrences are not run late; 1d when empty.")
+    batch = forms.IntegerField(min_value=1, initial=1, help_text="How many due runs one message may carry; for tiny jobs, 100.")
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     class Meta:
@@ -94,6 +95,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for ty
             "rate",
             "rate_key",
             "rate_burst",
+            "batch",
             "version",
         ]
         widgets: ClassVar[dict[str, Any]] = {

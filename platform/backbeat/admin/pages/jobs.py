@@ -121,6 +121,7 @@ class JobAdmin(JobColumns, admin.ModelAdmin):  # type: ignore[type-arg]  # gener
             "How many, how fast",
             {"classes": ["collapse"], "fields": [("max_concurrency", "concurrency_key"), ("rate", "rate_key", "rate_burst")]},
         ),
+        ("How it travels", {"classes": ["collapse"], "fields": ["batch"]}),
     ]
 
     class Media:

@@ -1,5 +1,5 @@
 -- Winning one run for a holder, for the scripts that claim: one run a message, or many.
--- ask: {prefix, timers, holder, lease_ms, worker, direct, requeue_ms, key_ttl, who}, as claim.lua describes them.
+-- ask: {prefix, timers, holder, lease_ms, worker, direct, requeue_ms, key_ttl, who}, as claim.lua describes them; quiet: no start is told.
 -- Returns 'claimed', or the verdict that this message is a duplicate or that its run can't start now ('gated', 'waits').
 local function claim_run(ask, run_id, now, stock, canvas, gate)
   local key = ask.prefix .. 'run:' .. run_id
@@ -38,6 +38,6 @@ local function claim_run(ask, run_id, now, stock, canvas, gate)
   redis.call('HINCRBY', key, 'a', 1)
   redis.call('HSET', key, 's', 'running', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who)
   redis.call('ZADD', ask.timers, now + ask.lease_ms, run_id)
-  tell(ask.prefix, 'started', run_id, now, {})
+  if not ask.quiet then tell(ask.prefix, 'started', run_id, now, {}) end
   return 'claimed'
 end

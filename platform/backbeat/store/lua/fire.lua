@@ -2,11 +2,13 @@
 -- Advance entries and turn their occurrences into runs, all or nothing for each entry.
 -- batch: JSON of store/batch.py. Entry i is named ids[i], takes steps[taken[i]] and gives its runs the arguments given[i].
 --   step: seen (the score that was read), next, queue, overlap, omissions {reason, from, to, count}, and its fires:
---   {nominal, the same in words, number of the mould of its message, packed facts};
+--   {nominal, the same in words, number of the mould of its message, packed facts, number of the mould of a message that it
+--   may share with up to batch runs in all, 0 for none};
 --   told: '' for jobs. Fires of other entries are noted for whoever reports them to the storage they came from: 'ledger', or
 --   'stock' when their workers don't know the ledger, which then keeps no run;
 --   limit: how many runs the entry may have in all, 0 for any number. With the last of them it is never due again, and
 --   what would have followed is no omission.
+-- nothing: no arguments, as a message has them that carries several runs, whose own stay in the ledger.
 -- After the batch, arguments come in twos: as a run keeps them, and as a message has them.
 -- An entry whose score is no longer the one that was read is refused: somebody edited it or a later leader advanced it.
 -- include: common
@@ -30,9 +32,13 @@ local function pack(id, fire, given)
 end
 
 -- core/message.py says what stands in the mould; `fill` there is this function.
+local function fill(mould, name, run_id, arguments)
+  local m = batch.moulds[mould]
+  return m[1] .. name .. m[2] .. run_id .. m[3] .. run_id .. m[4] .. arguments .. m[5] .. run_id .. m[6] .. run_id .. m[7]
+end
+
 local function message_of(id, run_id, fire, given)
-  local m = batch.moulds[fire[3]]
-  return m[1] .. id .. m[2] .. run_id .. m[3] .. run_id .. m[4] .. ARGV[6 + 2 * given] .. m[5] .. run_id .. m[6] .. run_id .. m[7]
+  return fill(fire[3], id, run_id, ARGV[6 + 2 * given])
 end
 
 -- overlap=replace: whoever waits is cancelled at once, whoever runs is asked to stop.
@@ -67,7 +73,29 @@ local function push(queue, message)
   local line = queues[queue] or {}
   queues[queue] = line
   line[#line + 1] = message
-  fired = fired + 1
+end
+
+-- Runs on their way into one message, by the mould of it, which also tells their job's task and queue.
+local groups = {}
+
+-- A run that found no company goes by itself, in a message of its own.
+local function send(group)
+  local n = #group.ids
+  if n == 1 then return push(group.queue, message_of(unpack(group.first))) end
+  push(group.queue, fill(group.mould, table.concat(group.ids, '\\n'), group.ids[1] .. '+' .. (n - 1), batch.nothing))
+end
+
+local function join(step, id, run_id, fire, given)
+  local group = groups[fire[5]]
+  if not group then
+    group = {mould = fire[5], queue = step.queue, ids = {}, first = {id, run_id, fire, given}}
+    groups[fire[5]] = group
+  end
+  group.ids[#group.ids + 1] = run_id
+  if #group.ids >= step.batch then
+    send(group)
+    groups[fire[5]] = nil
+  end
 end
 
 -- Most of a batch were never seen before: one question for all of them is enough then.
@@ -82,7 +110,10 @@ local some_known = any_known()
 
 local function fire_one(id, step, fire, given)
   local run_id = id .. '@' .. fire[2]
-  if step.told == 'stock' then return push(step.queue, message_of(id, run_id, fire, given)) end
+  if step.told == 'stock' then
+    fired = fired + 1
+    return push(step.queue, message_of(id, run_id, fire, given))
+  end
   if some_known and redis.call('EXISTS', run_key .. run_id) == 1 then
     duplicate = duplicate + 1
     return
@@ -98,6 +129,8 @@ local function fire_one(id, step, fire, given)
   redis.call('HSET', run_key .. run_id, 's', 'queued', 'p', packed)
   timers[#timers + 1] = requeue_at
   timers[#timers + 1] = run_id
+  fired = fired + 1
+  if fire[5] > 0 then return join(step, id, run_id, fire, given) end
   push(step.queue, message_of(id, run_id, fire, given))
 end
 
@@ -129,6 +162,8 @@ for i, id in ipairs(batch.ids) do
     refused = refused + 1
   end
 end
+
+for _, group in pairs(groups) do send(group) end
 
 -- The bulk of the writes, many at once.
 if #scores > 0 then redis.call('ZADD', KEYS[2], unpack(scores)) end
