@@ -35,13 +35,18 @@ class ThreadPlace:
 
     def __init__(self) -> None:
         self._ident = threading.get_ident()
+        self._thrown = False
 
     def throw(self, error: type[BaseException]) -> None:
         """As of Place."""
+        self._thrown = True
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), ctypes.py_object(error))
 
     def clear(self) -> None:
-        """As of Place."""
+        """As of Place. Not without need: it makes the interpreter look for an exception at every jump, from then on for ever."""
+        if not self._thrown:
+            return
+        self._thrown = False
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), None)
 
 
