@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from backbeat.core.when import from_ms
@@ -64,18 +65,30 @@ def parsed(value: object) -> Any:
     return tree(value)
 
 
+def stored(value: object) -> str | None:
+    """A JSON column's value, as JSON text; None for none."""
+    plain = parsed(value)
+    return None if plain is None else json.dumps(plain)
+
+
 def whole(value: object, most: int = MAX_INT) -> int | None:
     """A count from 0 to `most`, or None for what is not a number."""
     try:
         number: int = int(value)  # type: ignore[call-overload]  # whatever int() can't take is answered below
     except (TypeError, ValueError, OverflowError):
         return None
-    return min(max(number, 0), most)
+    return number if 0 <= number <= most else min(max(number, 0), most)
 
 
 def moment(ms: object) -> datetime | None:
     """The UTC moment of epoch milliseconds, or None for what is none."""
     try:
-        return None if ms is None or ms == "" else from_ms(int(ms))  # type: ignore[call-overload]  # as above
+        return None if ms is None or ms == "" else _moment(ms)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _moment(ms: Any) -> datetime:
+    """Kept, because the same moments stand in a run, in its attempt, and in runs that were due together."""
+    return from_ms(int(ms))

@@ -172,8 +172,9 @@ def rows_of(event: Event) -> list[tuple[Merge, Row]]:
         if event.kind in snapshot.DAG_KINDS:
             return [(DAG_RUNS, snapshot.dag_run(event))]
         if event.kind in snapshot.RUN_KINDS:
-            attempt = snapshot.attempt(event)
-            return [(RUNS, snapshot.run(event)), *([(ATTEMPTS, attempt)] if attempt else [])]
+            run = snapshot.run(event)
+            attempt = snapshot.attempt(event, run)
+            return [(RUNS, run), (ATTEMPTS, attempt)] if attempt else [(RUNS, run)]
     except snapshot.Unreadable as error:
         log.error("event %s of %s is not recorded: %s", event.id, event.run_id, error)  # noqa: TRY400 - our own sentence says it all
         return []

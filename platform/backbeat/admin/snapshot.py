@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from backbeat.admin.clean import moment, parsed, text, whole
+from backbeat.admin.clean import moment, parsed, stored, text, whole
 from backbeat.admin.models.fields import NAME, RUN_ID, SCHEDULE_ID
 from backbeat.admin.upsert import Row
 from backbeat.core.keys import month_in, occurrence_id, owner_of
+from backbeat.core.secrets import masked
 from backbeat.core.state import Reason, RunState
-from backbeat.core.when import to_ms
 
 if TYPE_CHECKING:
     from backbeat.runtime.ports import Event
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 RUN_KINDS = {"queued": 0, "started": 1, "lost": 2, "finished": 3, "quarantined": 4, "retrying": 5, "released": 5}
 DAG_KINDS = {"dag_started": 1, "dag_finished": 3}
 MESSAGE, TRACEBACK, LOG, RESULT = 16_384, 131_072, 1_048_576, 262_144
+SHORT = 1_000
+"""Arguments (characters) that are worth remembering."""
+_NO_ERROR = {"error_type": "", "error_message": ""}
+_BY_NAME = {state.value: state for state in RunState}
 
 _STATES = {
     "queued": RunState.QUEUED,
@@ -36,57 +42,51 @@ class Unreadable(ValueError):
 
 def run(event: Event) -> Row:
     """The run as this event shows it. What the event leaves out is blank."""
-    data, state, error = event.data, _state(event), _error(event)
+    data, get, at = event.data, event.data.get, _at(event)
     schedule, nominal = _occurrence(event)
-    at = _at(event)
+    args, kwargs = _arguments(data)
     return {
         "run_id": _identity(event),
-        "job": text(data.get("job") or owner_of(event.run_id), NAME),
-        "task": text(data.get("task"), 255),
+        "job": text(get("job") or owner_of(event.run_id), NAME),
+        "task": text(get("task"), 255),
         "schedule": schedule,
         "nominal": nominal,
-        "effective": moment(data.get("effective")),
-        "state": state.value,
-        "attempts": whole(data.get("attempt")) or 0,
-        "pool": text(data.get("pool"), 50),
-        "queue": text(data.get("queue"), 60),
-        "priority": whole(data.get("priority"), 9),
-        "args": parsed(data.get("args")),
-        "kwargs": parsed(data.get("kwargs")),
-        "worker": text(data.get("worker"), 255),
-        "queued_at": moment(data.get("queued_at")) or at,
-        "started_at": moment(data.get("started_at")),
-        "finished_at": (moment(data.get("finished_at")) or at) if event.kind == "finished" else None,
-        "reason": text(data.get("reason"), MESSAGE),
-        "error_type": error["error_type"],
-        "error_message": error["error_message"],
-        "result": text(data.get("result"), RESULT),
-        "dag_run": text(data.get("dag_run"), RUN_ID),
-        "node": text(data.get("node"), NAME + 20),
+        "effective": moment(get("effective")),
+        "state": _state(event).value,
+        "attempts": whole(get("attempt")) or 0,
+        "pool": text(get("pool"), 50),
+        "queue": text(get("queue"), 60),
+        "priority": whole(get("priority"), 9),
+        "args": args,
+        "kwargs": kwargs,
+        "worker": text(get("worker"), 255),
+        "queued_at": moment(get("queued_at")) or at,
+        "started_at": moment(get("started_at")),
+        "finished_at": (moment(get("finished_at")) or at) if event.kind == "finished" else None,
+        "reason": text(get("reason"), MESSAGE),
+        **_error(data),
+        "result": text(get("result"), RESULT),
+        "dag_run": text(get("dag_run"), RUN_ID),
+        "node": text(get("node"), NAME + 20),
         "month": _month(event),
         "seen": _seen(event),
     }
 
 
-def attempt(event: Event) -> Row | None:
-    """The attempt that this event is about, or None when it is about none."""
-    data, number = event.data, whole(event.data.get("attempt"))
+def attempt(event: Event, run: Row) -> Row | None:
+    """The attempt that this event is about, or None when it is about none. `run` is what the event says of the run."""
     state = _attempt_state(event)
-    if not number or state is None:
+    if not run["attempts"] or state is None:
         return None
-    ended = state is not RunState.RUNNING
+    data = event.data
+    same = {name: run[name] for name in ("run_id", "worker", "started_at", "error_type", "error_message", "month", "seen")}
     return {
-        "run_id": _identity(event),
-        "number": number,
+        **same,
+        "number": run["attempts"],
         "state": state.value,
-        "worker": text(data.get("worker"), 255),
-        "started_at": moment(data.get("started_at")),
-        "finished_at": (moment(data.get("finished_at")) or _at(event)) if ended else None,
-        **_error(event),
-        "traceback": text((_mapping(data.get("error"))).get("traceback"), TRACEBACK),
+        "finished_at": None if state is RunState.RUNNING else moment(data.get("finished_at")) or _at(event),
+        "traceback": text(_mapping(data["error"]).get("traceback"), TRACEBACK) if data.get("error") else "",
         "log": text(data.get("log"), LOG),
-        "month": _month(event),
-        "seen": _seen(event),
     }
 
 
@@ -153,9 +153,9 @@ def dag_run(event: Event) -> Row:
         "version": text(data.get("version"), 64),
         "state": (_named_state(event) if finished else RunState.RUNNING).value,
         "nominal": moment(data.get("nominal")),
-        "params": parsed(data.get("params")),
-        "graph": parsed(data.get("graph")),
-        "summary": parsed(data.get("summary")),
+        "params": stored(data.get("params")),
+        "graph": stored(data.get("graph")),
+        "summary": stored(data.get("summary")),
         "reason": text(data.get("reason"), MESSAGE),
         "queued_at": moment(data.get("queued_at")) or at,
         "started_at": moment(data.get("started_at")) or (None if finished else at),
@@ -168,14 +168,6 @@ def _identity(event: Event) -> str:
     if not event.run_id or len(event.run_id) > RUN_ID:
         raise Unreadable(f"a run id has 1 to {RUN_ID} characters; got {len(event.run_id or '')}")
     return text(event.run_id, RUN_ID)
-
-
-def _occurrence(event: Event) -> tuple[str, datetime | None]:
-    """Schedule and nominal time. Only the run that carries the occurrence's own id may claim its schedule."""
-    schedule, when = text(event.data.get("schedule"), SCHEDULE_ID), moment(event.data.get("nominal"))
-    if when is None or not schedule:
-        return "", when
-    return (schedule if occurrence_id(schedule, to_ms(when)) == event.run_id else ""), when
 
 
 def _month(event: Event) -> date:
@@ -196,19 +188,50 @@ def _first_of(year: int, month: int) -> date:
     return date(max(year, 1), min(max(month, 1), 12), 1)
 
 
+def _occurrence(event: Event) -> tuple[str, datetime | None]:
+    """Schedule and nominal time. Only the run that carries the occurrence's own id may claim its schedule."""
+    nominal = event.data.get("nominal")
+    schedule, when = text(event.data.get("schedule"), SCHEDULE_ID), moment(nominal)
+    if when is None or nominal is None or not schedule:
+        return "", when
+    return (schedule if occurrence_id(schedule, int(nominal)) == event.run_id else ""), when
+
+
+def _arguments(data: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Positional and named arguments, from the ledger's text of both or from values of their own."""
+    told = data.get("arguments")
+    if told is None:
+        return stored(data.get("args")), stored(data.get("kwargs"))
+    return _kept_parts(told) if len(told) <= SHORT else _parts(told)
+
+
+def _parts(told: str) -> tuple[str | None, str | None]:
+    try:
+        args, kwargs = masked(json.loads(told))
+    except (TypeError, ValueError, RecursionError):
+        return stored(told), None
+    return stored(args), stored(kwargs)
+
+
+# The runs of a schedule have the same arguments, time and again.
+_kept_parts = lru_cache(maxsize=1024)(_parts)
+
+
 def _state(event: Event) -> RunState:
     return _named_state(event) if event.kind == "finished" else _STATES[event.kind]
 
 
 def _named_state(event: Event) -> RunState:
-    try:
-        return RunState(str(event.data.get("state")))
-    except ValueError:
-        raise Unreadable(f"{event.data.get('state')!r} is not a state") from None
+    state = _BY_NAME.get(str(event.data.get("state")))
+    if state is None:
+        raise Unreadable(f"{event.data.get('state')!r} is not a state")
+    return state
 
 
-def _error(event: Event) -> dict[str, str]:
-    error = _mapping(event.data.get("error"))
+def _error(data: Mapping[str, Any]) -> dict[str, str]:
+    if not data.get("error"):
+        return _NO_ERROR
+    error = _mapping(data["error"])
     return {"error_type": text(error.get("type"), 255), "error_message": text(error.get("message"), MESSAGE)}
 
 

@@ -16,11 +16,10 @@ a node of a DAG run may be run again, as one more attempt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
 from django.db import connections, models
 
@@ -86,31 +85,16 @@ class Merge:
                 copy(cursor, self._table, list(self.rules), map(self._fit(connection), rows))
 
     def _fit(self, connection: Any) -> Callable[[Row], tuple[Any, ...]]:
-        """What makes a row ready for the driver, as a tuple; faster than Django's way, which also looks at each type."""
+        """What makes a row ready for the driver, as a tuple. JSON is text already, and psycopg takes moments as they are."""
         values = itemgetter(*self.rules)
-        fits = [(place, self._fit_of(column, connection)) for place, column in enumerate(self.rules)]
-        special = [(place, fit) for place, fit in fits if fit is not None]
-
-        def fitted(row: Row) -> tuple[Any, ...]:
-            found = list(values(row))
-            for place, fit in special:
-                if found[place] is not None:
-                    found[place] = fit(found[place])
-            return tuple(found)
-
-        return fitted
-
-    def _fit_of(self, column: str, connection: Any) -> Callable[[Any], Any] | None:
-        field = self._field(column)
-        if isinstance(field, models.JSONField):
-            return json.dumps
         if connection.vendor == "postgresql":
-            return None
-        if isinstance(field, models.DateTimeField):
-            return cast("Callable[[Any], Any]", connection.ops.adapt_datetimefield_value)
-        if isinstance(field, models.DateField):
-            return cast("Callable[[Any], Any]", connection.ops.adapt_datefield_value)
-        return None
+            return values
+        adapt = {
+            models.DateTimeField: connection.ops.adapt_datetimefield_value,
+            models.DateField: connection.ops.adapt_datefield_value,
+        }
+        fits = [adapt.get(type(self._field(column)), lambda value: value) for column in self.rules]
+        return lambda row: tuple(fit(value) for fit, value in zip(fits, values(row), strict=True))
 
     def _field(self, column: str) -> Any:
         return next(field for field in self.model._meta.concrete_fields if field.column == column)  # noqa: SLF001 - public, only spelt privately

@@ -17,7 +17,7 @@ RunId = NewType("RunId", str)
 
 _OWNER_ENDS = re.compile(r"[@:#/]")
 _NUMBERED = re.compile(r"^(.*)~(\d+)$", re.DOTALL)
-_MONTH = re.compile(r"@(\d{4})-(\d\d)-\d\dT")
+_MONTH = re.compile(r"(\d{4})-(\d\d)-\d\dT")
 
 
 def occurrence_id(schedule_id: str, nominal_ms: int) -> RunId:
@@ -49,7 +49,13 @@ def owner_of(identity: str) -> str:
 
 def month_in(run_id: str) -> tuple[int, int] | None:
     """Year and month of the moment that a run id holds; None for an id that a caller or chance gave."""
-    found = _MONTH.search(run_id)
+    _, _, moment = run_id.partition("@")
+    return _month(moment[:11])
+
+
+@lru_cache(maxsize=4096)
+def _month(day: str) -> tuple[int, int] | None:
+    found = _MONTH.match(day)
     return (int(found[1]), int(found[2])) if found else None
 
 

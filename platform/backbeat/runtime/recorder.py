@@ -5,31 +5,46 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from backbeat.core.secrets import masked
 from backbeat.runtime.ports import Event, History
 from backbeat.store.events import EventStreams, RawEvent
 
 log = logging.getLogger("backbeat.keeper")
 
-BATCH = 1_000
+BATCH = 8_000
+"""Events that are recorded together: enough that a transaction's own cost does not count, few enough for little memory."""
+A_STREAM = 250
+"""Events that are read from each stream at a time, so that one busy slot does not hold up the others."""
 BLOCK_MS = 1_000
 DEAD_AFTER_MS = 5_000
 """A batch read so long ago and not acknowledged is taken over: its recorder is dead or stuck, and recording twice is harmless."""
 
-_TEXT = {
-    "j": "job",
-    "sid": "schedule",
-    "q": "queue",
-    "w": "worker",
-    "x": "arguments",
-    "d": "dag_run",
-    "nd": "node",
-    "why": "reason",
+_NAMES = {
+    ".j": "job",
+    ".sid": "schedule",
+    ".n": "nominal",
+    ".e": "effective",
+    ".bn": "born",
+    ".c": "queued_at",
+    ".st": "started_at",
+    ".a": "attempt",
+    ".l": "losses",
+    ".q": "queue",
+    ".w": "worker",
+    ".x": "arguments",
+    ".d": "dag_run",
+    ".nd": "node",
+    ".why": "reason",
+    "state": "state",
+    "reason": "reason",
+    "verb": "verb",
+    "actor": "actor",
+    "what": "what",
 }
-_NUMBERS = {"n": "nominal", "e": "effective", "bn": "born", "c": "queued_at", "st": "started_at", "a": "attempt", "l": "losses"}
+_TOLD_BEFORE = {".rs", ".l", ".b"}
+"""Facts of a run that was sent again, lost, or given back by its worker: there was an event then."""
 
 
 class Recorder:
@@ -51,10 +66,14 @@ class Recorder:
 
         What can't be recorded (the database is away: the error is raised) is kept and comes first the next time.
         """
+        new = False
         if not self._batch:
-            self._batch = self._of_the_dead() or self._streams.read(BATCH, block_ms)
+            self._batch = self._of_the_dead()
+        if not self._batch:
+            self._batch, new = self._streams.read_many(BATCH, A_STREAM, block_ms), True
         if self._batch:
-            self._history.record([self._event(one) for one in self._batch])
+            first = first_heard_of(self._batch) if new else frozenset()
+            self._history.record([self._event(one, one.fields["r"] in first) for one in without_echoes(self._batch)])
             self._streams.done(self._batch)
         count, self._batch = len(self._batch), []
         return count
@@ -64,40 +83,49 @@ class Recorder:
         now = time.monotonic()
         if now - self._looked_for_dead < DEAD_AFTER_MS / 1000:
             return []
-        found = self._streams.unfinished(BATCH, DEAD_AFTER_MS)
+        found = self._streams.unfinished(A_STREAM, DEAD_AFTER_MS)
         if not found:
             self._looked_for_dead = now
         return found
 
-    def _event(self, raw: RawEvent) -> Event:
+    def _event(self, raw: RawEvent, first: bool) -> Event:
         fields = raw.fields
         data = event_data(fields)
         if ".tid" in fields:
             data |= self._template_of(fields["r"], fields[".tid"])
         if fields["k"] == "finished":
-            data["finished_at"] = int(fields["t"])
-        return Event(f"{raw.stream}/{raw.id}", fields["k"], fields["r"], int(fields["t"]), data)
+            data["finished_at"] = fields["t"]
+        return Event(f"{raw.stream}/{raw.id}", fields["k"], fields["r"], int(fields["t"]), data, first)
+
+
+def first_heard_of(batch: Iterable[RawEvent]) -> frozenset[str]:
+    """The runs whose first event is among these: their first attempt begins here, and nothing was told before."""
+    return frozenset(
+        one.fields["r"]
+        for one in batch
+        if one.fields["k"] == "started" and one.fields.get(".a") == "1" and not _TOLD_BEFORE & one.fields.keys()
+    )
+
+
+def without_echoes(batch: Iterable[RawEvent]) -> list[RawEvent]:
+    """The events, less the start of an attempt whose end is here too: the end tells all that the start did."""
+    listed = list(batch)
+    ended = {(one.fields["r"], one.fields.get(".a")) for one in listed if one.fields["k"] == "finished" and ".st" in one.fields}
+    return [one for one in listed if one.fields["k"] != "started" or (one.fields["r"], one.fields.get(".a")) not in ended]
 
 
 def event_data(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The named facts of a stream entry: run fields (stored short, after a dot) and the event's own."""
-    data: dict[str, Any] = {name: fields.get(f".{short}") for short, name in _TEXT.items() if fields.get(f".{short}")}
-    for short, name in _NUMBERS.items():
-        value = fields.get(f".{short}")
-        data[name] = int(value) if value else None
-    if data["nominal"] is not None:
+    """The named facts of a stream entry: run fields (stored short, after a dot) and the event's own. Numbers stay texts."""
+    data: dict[str, Any] = {_NAMES[short]: value for short, value in fields.items() if value and short in _NAMES}
+    if "nominal" in data:
         data.setdefault("schedule", data.get("job"))
-        data["effective"] = data["effective"] or data["nominal"]
-    if "arguments" in data:
-        data["args"], data["kwargs"] = masked(json.loads(data.pop("arguments")))
+        data.setdefault("effective", data["nominal"])
     if "outcome" in fields:
-        data |= json.loads(fields["outcome"])
-    for name in ("state", "reason", "verb", "actor", "what"):
-        if name in fields:
-            data[name] = fields[name]
+        # What the script itself says of the state and the reason is the last word.
+        data = data | json.loads(fields["outcome"]) | {name: fields[name] for name in ("state", "reason") if name in fields}
     if fields["k"] == "omitted":
         data |= {"schedule": fields["r"], "job": fields["r"].split("#", 1)[0]}
-        data |= {name: int(fields[name]) for name in ("from", "to", "count")}
+        data |= {name: fields[name] for name in ("from", "to", "count")}
     if fields.get("delay"):
         data["retry_in"] = int(fields["delay"]) / 1000
     return data

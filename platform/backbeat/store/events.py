@@ -40,8 +40,16 @@ class EventStreams:
                 if "BUSYGROUP" not in str(error):
                     raise
 
-    def read(self, count: int, block_ms: int) -> list[RawEvent]:
-        """New events for this consumer, waiting up to `block_ms` for the first one."""
+    def read_many(self, count: int, a_stream: int, block_ms: int) -> list[RawEvent]:
+        """About `count` new events when so many wait, taken in turns of at most `a_stream` from each stream."""
+        found = more = self.read(a_stream, block_ms)
+        while len(more) >= a_stream and len(found) < count:
+            more = self.read(a_stream, None)
+            found = found + more
+        return found
+
+    def read(self, count: int, block_ms: int | None) -> list[RawEvent]:
+        """New events for this consumer, `count` of each stream, waiting up to `block_ms` for the first one."""
         wanted: dict[Any, Any] = dict.fromkeys(self._streams, ">")
         client = self.slots.client
         return _events(self._asked(lambda: client.xreadgroup(self._group, self.consumer, wanted, count=count, block=block_ms)))
