@@ -1,6 +1,6 @@
 """Rows into PostgreSQL by COPY: into a table itself, or beside it when some of them may be there already.
 
-Measured against one array for each column (docs/decisions/010-history-by-month.md): the driver spends four times as long on
+Measured against one array for each column (docs/decisions/020-history-by-copy.md): the driver spends four times as long on
 arrays as on COPY.
 """
 
