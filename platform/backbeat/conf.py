@@ -16,14 +16,13 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from backbeat.core.duration import seconds
+from backbeat.core.size import size
 from backbeat.errors import ConfigurationError, nearest
 
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgres")
 _PREFIX = re.compile(r"^[A-Za-z0-9_.\-]{1,32}$")
-_SIZES = {"": 1, "b": 1, "kib": 1024, "k": 1024, "mib": 1024**2, "m": 1024**2}
-_SIZE = re.compile(r"^(\d+)\s*([a-z]*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +172,6 @@ def _duration(text: str) -> float:
     return length
 
 
-def _size(text: str) -> int:
-    found = _SIZE.match(text.lower())
-    if not found or found[2] not in _SIZES:
-        raise ValueError(f"expected a size such as 65536 or '64KiB'; got {text!r}.")
-    return int(found[1]) * _SIZES[found[2]]
-
-
 def _home(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -201,8 +193,8 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "BACKBEAT_REQUEUE_AFTER": ("requeue_after", _duration),
     "BACKBEAT_KEY_RETENTION": ("key_retention", _duration),
     "BACKBEAT_CLAIM_RETENTION": ("claim_retention", _duration),
-    "BACKBEAT_RESULT_LIMIT": ("result_limit", _size),
-    "BACKBEAT_LOG_LIMIT": ("log_limit", _size),
+    "BACKBEAT_RESULT_LIMIT": ("result_limit", size),
+    "BACKBEAT_LOG_LIMIT": ("log_limit", size),
     "BACKBEAT_HISTORY_RETENTION": ("history_retention", _duration),
     "BACKBEAT_FLOWER_URL": ("flower_url", _http),
 }

@@ -87,6 +87,10 @@ class RunFailed(BackbeatError):
     """The job ended in a way that would have taken its worker along, or with an error that tells a secret."""
 
 
+class MemoryLimitExceeded(BackbeatError):
+    """The process of a run took more memory than its job may."""
+
+
 class GraphError(DefinitionError):
     """A DAG is not a graph that can run. `problems` holds one sentence for each thing that is wrong."""
 

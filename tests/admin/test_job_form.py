@@ -40,7 +40,10 @@ def test_a_new_job_is_saved_with_its_schedules_and_takes_effect(admin_client: Cl
     once = {"kind": "once", "at_0": "2030-01-02", "at_1": "03:04:05", "key": "then", "args": '["x"]'}
 
     response = saved(
-        admin_client, form_of(None, BERLIN, every, once, labels="tier=1, region=eu", retry_max="3", retry_cap="5m", timeout="90s")
+        admin_client,
+        form_of(
+            None, BERLIN, every, once, labels="tier=1, region=eu", retry_max="3", retry_cap="5m", timeout="90s", memory="512MiB"
+        ),
     )
 
     assert response.status_code == 302, errors_of(response)
@@ -57,6 +60,7 @@ def test_a_new_job_is_saved_with_its_schedules_and_takes_effect(admin_client: Cl
         labels={"tier": "1", "region": "eu"},
         retry=Retry(3, cap="5m"),
         timeout=90.0,
+        memory=512 << 20,
     )
     assert job.published_version == job.version
     assert open_store().index.next_times(["from.form#then"]) == {"from.form#then": 1893553445000}

@@ -25,6 +25,7 @@ PLAIN = (
     "priority",
     "timeout",
     "soft_timeout",
+    "memory",
     "start_deadline",
     "overlap",
     "misfire",

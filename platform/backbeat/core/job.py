@@ -86,6 +86,8 @@ class JobSpec:
     timeout: float | None = None
     """Hard limit of one attempt: the worker's child is killed."""
     soft_timeout: float | None = None
+    memory: int | None = None
+    """Bytes that the process of one attempt may take: the worker's child is killed."""
     start_deadline: float | None = None
     """A run not started so long after its nominal time is recorded as expired instead of run."""
     overlap: Overlap = Overlap.SKIP

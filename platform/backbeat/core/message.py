@@ -16,6 +16,8 @@ from typing import Any
 from backbeat.core.secrets import masked_text
 
 ORIGIN = "backbeat"
+MEMORY_HEADER = "backbeat_memory"
+"""Bytes that the process of the run may take, for the worker's parent: it never sees what only the ledger knows."""
 VERSION = 1
 """Of what our own header means. A message of another version says so by `v` in it; a worker leaves newer ones to others."""
 _EMBED = b64encode(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]').decode()

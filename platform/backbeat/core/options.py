@@ -12,6 +12,7 @@ from backbeat.core.job import Claim, JobSpec, Misfire, Overlap, Schedule
 from backbeat.core.limits import key_of, rate_of
 from backbeat.core.priority import priority_of, queue_of
 from backbeat.core.retry import Retry
+from backbeat.core.size import memory_of
 from backbeat.core.when import When
 from backbeat.errors import BadSchedule, DefinitionError, UnknownOption, nearest
 
@@ -152,6 +153,7 @@ OPTIONS: dict[str, Callable[[Any, str], Any]] = {
     "retry": _retry,
     "timeout": _length,
     "soft_timeout": _length,
+    "memory": memory_of,
     "start_deadline": _length,
     "overlap": _one_of(Overlap),
     "misfire": _one_of(Misfire),

@@ -13,12 +13,12 @@ from typing import Any
 
 from backbeat.core.job import JobSpec, Misfire, Overlap
 from backbeat.core.limits import limits_text
-from backbeat.core.message import Outline, dumps
+from backbeat.core.message import MEMORY_HEADER, Outline, dumps
 from backbeat.core.priority import queue_of
 from backbeat.core.retry import Retry
 from backbeat.errors import NewerPolicy
 
-_SELDOM = {"limits": "", "batch": 1, "sending": None}
+_SELDOM = {"limits": "", "batch": 1, "memory": None, "sending": None}
 """What few templates have is not written into the others: their ids stay what they were."""
 
 
@@ -54,6 +54,8 @@ class Template:
     limits: str = ""
     """How many runs may work at once or start in a time, as scripts read it; empty for any number."""
     batch: int = 1
+    memory: int | None = None
+    """Bytes that the process of one attempt may take."""
     sending: Sending | None = None
     """None for jobs, whose queue follows from pool and priority."""
 
@@ -64,6 +66,7 @@ class Template:
             spec.task, spec.pool, spec.priority, spec.retry, spec.timeout, spec.soft_timeout, spec.start_deadline,
             spec.overlap, spec.misfire, spec.misfire_limit, spec.misfire_window,
             limits_text(spec.max_concurrency, spec.concurrency_key, spec.rate, spec.rate_key, spec.rate_burst), spec.batch,
+            spec.memory,
         )  # fmt: skip
 
     @cached_property
@@ -75,7 +78,8 @@ class Template:
     def outline(self) -> Outline:
         """What messages of scheduled runs have in common; nobody waits for their results in Celery's backend."""
         if self.sending is None:
-            return Outline(self.task, self.queue, self.timeout, self.soft_timeout)
+            headers = f'"{MEMORY_HEADER}":{self.memory}' if self.memory else ""
+            return Outline(self.task, self.queue, self.timeout, self.soft_timeout, headers=headers)
         how = self.sending
         return Outline(
             self.task, how.queue, self.timeout, self.soft_timeout, not how.results, how.headers, how.priority

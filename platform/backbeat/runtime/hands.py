@@ -23,6 +23,7 @@ class Why(StrEnum):
 
     CANCEL = "somebody cancelled it"
     TIMEOUT = "it ran out of time"
+    MEMORY = "it took more memory than its job may"
     TAKEN = "another worker has it now"
     OUTAGE = "its lease could not be renewed"
     CLOSING = "its worker shuts down"

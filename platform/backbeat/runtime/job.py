@@ -36,6 +36,7 @@ class JobOptions(TypedDict, total=False):
     retry: Retry | int
     timeout: Duration | None
     soft_timeout: Duration | None
+    memory: str | int | None
     start_deadline: Duration | None
     overlap: str
     misfire: str

@@ -26,10 +26,12 @@ class Outcome:
     """`type`, `message`, `traceback`."""
     bases: tuple[str, ...] = field(default=())
     """Names of the error's class and its bases, for the retry policy."""
+    reason: str = ""
+    """One word for what ended the attempt from outside."""
 
     def data(self, log: str = "") -> dict[str, Any]:
         """What goes into the event."""
-        pairs = {"result": self.result, "error": self.error, "log": plain(log)}
+        pairs = {"result": self.result, "error": self.error, "log": plain(log), "reason": self.reason}
         return {name: value for name, value in pairs.items() if value}
 
 

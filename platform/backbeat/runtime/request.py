@@ -15,17 +15,21 @@ from celery.utils.saferepr import saferepr
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 
-from backbeat.core.message import group_of
+from backbeat.core.message import MEMORY_HEADER, group_of
+from backbeat.errors import MemoryLimitExceeded
 from backbeat.runtime import registry, settling
-from backbeat.runtime.hands import Why, hands
+from backbeat.runtime.hands import Why, hands, stirred
 from backbeat.runtime.hiding import SHOWN, shown
 from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.memory import resident
 from backbeat.store.store import open_store
 
 log = logging.getLogger("backbeat.worker")
 
 SOFT = signal.Signals[TERM_SIGNAME]
 """What ends a pool process in good order: an exception in its job. SIGTERM, unless REMAP_SIGTERM says otherwise."""
+_unlimited: set[str] = set()
+"""Jobs of which it was said that nobody limits their memory here."""
 _DEATHS = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt)
 
 
@@ -39,6 +43,10 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
     stopped_at = 0.0
     _killed = False
     _goes_on = False
+
+    memory: int | None = None
+    """Bytes that the run's process may take."""
+    _grown = 0
 
     time_limits: Any
     """Hard and soft limit in seconds, as Celery keeps them."""
@@ -55,6 +63,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
             # A stock producer shows everything.
             safe_args, safe_kwargs = shown(self._type, self._args, self._kwargs)
             self._argsrepr, self._kwargsrepr = saferepr(safe_args, SHOWN), saferepr(safe_kwargs, SHOWN)
+        self.memory = self._request_dict.get(MEMORY_HEADER) or (job.spec.memory if job is not None else None)
         if not self.processes:
             # The heartbeat watches the limits of threads and greenlets, by the header that the attempt reads.
             self.time_limits = (None, None)
@@ -68,6 +77,26 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         if self.is_run and not safe:
             found["args"], found["kwargs"] = shown(self._type, self._args, self._kwargs)
         return found
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """A process of the pool begins with it."""
+        super().on_accepted(pid, time_accepted)
+        if self.memory and self.processes:
+            stirred.set()
+        elif self.memory and self._type not in _unlimited:
+            _unlimited.add(self._type)
+            log.warning("job %s: its memory is not limited in this pool, where runs share a process; take prefork", self._type)
+
+    def look(self, pool: Any) -> bool:
+        """Kill the run's process when it has outgrown its limit; whether there is one to watch."""
+        if not (self.memory and self.processes and self.worker_pid):
+            return False
+        size = resident(self.worker_pid)
+        if size > self.memory and self.why is None:
+            self.why, self.stopped_at, self._grown, self._killed = Why.MEMORY, time.monotonic(), size, True
+            log.warning("run %s: its process %s takes %s MiB and is killed", self.id, self.worker_pid, size >> 20)
+            self._signal(pool, signal.SIGKILL)
+        return True
 
     def stop(self, pool: Any, why: Why) -> None:
         """Make the run end, softly at first; the first reason stays. The heartbeat's thread calls this, too."""
@@ -155,6 +184,11 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
             return retry_in is not None and self._leave(error)
         if not isinstance(error, _DEATHS):
             return False
+        if self.why is Why.MEMORY:
+            limit, grown = (f"{size / 1024**2:,.0f} MiB" for size in (self.memory or 0, self._grown))
+            told = MemoryLimitExceeded(f"its process took {grown}; its job may take {limit}.")
+            _, retry_in = settling.outgrown(self.id, mine, told)
+            return retry_in is not None and self._leave(told)
         if self.why is Why.CANCEL:
             settling.cancelled(self.id, mine)
             return False

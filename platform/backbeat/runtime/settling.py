@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from backbeat.core.state import RunState
 from backbeat.core.template import Template
@@ -50,7 +51,15 @@ def cancelled(run_id: str, mine: Mine, log_text: str = "") -> bool:
 
 def timed_out(run_id: str, mine: Mine, error: BaseException, log_text: str = "") -> tuple[bool, float | None]:
     """The attempt ran out of time. (Whether it was ours to end, seconds until the next one if there is any)."""
-    outcome = failed(error, RunState.TIMED_OUT)
+    return _ended(run_id, mine, failed(error, RunState.TIMED_OUT), log_text)
+
+
+def outgrown(run_id: str, mine: Mine, error: BaseException) -> tuple[bool, float | None]:
+    """The attempt took too much memory. Returns as `timed_out`."""
+    return _ended(run_id, mine, replace(failed(error), reason="memory"), "")
+
+
+def _ended(run_id: str, mine: Mine, outcome: Outcome, log_text: str) -> tuple[bool, float | None]:
     delays: list[float | None] = [None]
 
     def end(store: Store, run: Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from celery.result import AsyncResult
 from celery.utils.saferepr import saferepr
 
 from backbeat.core.keys import submitted_id
-from backbeat.core.message import group_of
+from backbeat.core.message import MEMORY_HEADER, group_of
 from backbeat.core.when import to_ms
 from backbeat.runtime import registry
 from backbeat.runtime.attempt import execute
@@ -78,6 +78,8 @@ class JobTask(Task):  # type: ignore[misc]  # Celery is untyped
             return AsyncResult(run_id, app=self.app)
         options.setdefault("queue", template.queue)
         headers = {**(options.pop("headers", None) or {}), "backbeat": {"slot": open_store().slots.of(run_id).slot}}
+        if template.memory:
+            headers[MEMORY_HEADER] = template.memory
         limits = {"time_limit": template.timeout, "soft_time_limit": template.soft_timeout}
         options = {**{name: value for name, value in limits.items() if value}, **options}
         args, kwargs = json.loads(arguments)

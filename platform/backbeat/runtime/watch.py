@@ -12,6 +12,7 @@ from billiard.exceptions import TimeLimitExceeded
 
 from backbeat.runtime import settling
 from backbeat.runtime.hands import Hand, Why, closing, hands, stirred
+from backbeat.runtime.memory import LOOK_EVERY
 from backbeat.runtime.request import JobRequest, requests
 
 log = logging.getLogger("backbeat.worker")
@@ -58,7 +59,8 @@ class Watch:
         for request in stopping:
             if now >= request.stopped_at + STOP_GRACE:
                 request.kill(self._pool)
-        return self._next(now, bool(stopping))
+        watched = [request.look(self._pool) for request in requests()]
+        return min(self._next(now, bool(stopping)), LOOK_EVERY if any(watched) else float("inf"))
 
     def resume(self, held: set[str]) -> None:
         """Redis is back. What was stopped for its absence and outlived that may go on where it is still ours."""

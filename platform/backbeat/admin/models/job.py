@@ -38,6 +38,7 @@ class Job(models.Model):
     retry_give_up_on = models.JSONField("give up on", default=list, blank=True, help_text="Class names of errors.")
     timeout = seconds(help_text="Hard limit of one attempt: the worker's child is killed.")
     soft_timeout = seconds(help_text="The job is asked to stop after this long.")
+    memory = models.BigIntegerField(null=True, blank=True, help_text="Bytes that the process of one attempt may take.")
     start_deadline = seconds(help_text="A run not started so long after its time expires instead.")
     overlap = models.CharField(max_length=10, default=core.Overlap.SKIP.value)
     misfire = models.CharField(max_length=10, default=core.Misfire.LATEST.value)

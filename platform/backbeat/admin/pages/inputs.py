@@ -8,6 +8,7 @@ from django import forms
 
 from backbeat.core.duration import seconds, words
 from backbeat.core.secrets import masked
+from backbeat.core.size import memory_of, size_words
 from backbeat.errors import DefinitionError
 
 
@@ -55,6 +56,24 @@ class Duration(Line):
             return self.empty
         try:
             return seconds(float(text) if text.replace(".", "", 1).isdecimal() else text)
+        except DefinitionError as error:
+            raise forms.ValidationError(error.sentence) from error
+
+
+class Memory(Line):
+    """`512MiB`; empty is None."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"required": False, "widget": forms.TextInput(attrs={"class": "bb-short"}), **options})
+
+    def written(self, value: Any) -> str:
+        """The shortest words."""
+        return size_words(int(value))
+
+    def read(self, text: str) -> int | None:
+        """Bytes."""
+        try:
+            return memory_of(text or None, "memory")
         except DefinitionError as error:
             raise forms.ValidationError(error.sentence) from error
 

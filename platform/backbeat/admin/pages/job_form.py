@@ -9,7 +9,7 @@ from django.utils.html import format_html
 
 from backbeat.admin.definitions import keys_unknown
 from backbeat.admin.models import Job, Source
-from backbeat.admin.pages.inputs import Duration, Labels, Names
+from backbeat.admin.pages.inputs import Duration, Labels, Memory, Names
 from backbeat.admin.pages.ownership import mark
 from backbeat.admin.rows import RETRY, Values, spec_of, values_in
 from backbeat.core.check import problems
@@ -63,6 +63,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for ty
     retry_give_up_on = Names(label="Give up on", help_text="Class names of errors that are not worth another attempt.")
     timeout = Duration(help_text="Hard limit of one attempt, for example 20m: the worker's child is killed.")
     soft_timeout = Duration(help_text="After this long the job is asked to stop by itself.")
+    memory = Memory(help_text="What its process may take, for example 512MiB: more, and the worker's child is killed.")
     start_deadline = Duration(help_text="A run not started so long after its time expires instead.")
     overlap = forms.ChoiceField(choices=OVERLAPS, help_text="When it is due while an earlier run is unfinished.")
     misfire = forms.ChoiceField(choices=MISFIRES, initial="latest", help_text="When nothing could fire in time.")
@@ -85,6 +86,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only for ty
             *(f"retry_{part}" for part in RETRY),
             "timeout",
             "soft_timeout",
+            "memory",
             "start_deadline",
             "overlap",
             "misfire",

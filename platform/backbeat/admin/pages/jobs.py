@@ -112,7 +112,7 @@ class JobAdmin(JobColumns, admin.ModelAdmin):  # type: ignore[type-arg]  # gener
                 ],
             },
         ),
-        ("Limits", {"classes": ["collapse"], "fields": [("timeout", "soft_timeout", "start_deadline")]}),
+        ("Limits", {"classes": ["collapse"], "fields": [("timeout", "soft_timeout", "start_deadline", "memory")]}),
         (
             "When it can't run on time",
             {"classes": ["collapse"], "fields": [("overlap", "misfire"), ("misfire_limit", "misfire_window")]},

@@ -13,6 +13,7 @@ from backbeat.admin.rows import OWNABLE
 from backbeat.admin.writing import current_values
 from backbeat.core import occurrence
 from backbeat.core.duration import words
+from backbeat.core.size import size_words
 from backbeat.core.when import from_text
 from backbeat.errors import DefinitionError
 
@@ -25,6 +26,8 @@ def in_words(name: str, value: Any) -> str:
         return "nothing"
     if name in _LENGTHS:
         return words(value)
+    if name == "memory":
+        return size_words(value)
     if name == "retry":
         return (
             f"{value['max']} times, {value['backoff']}, {words(value['delay'])} to {words(value['cap'])}"
