@@ -27,6 +27,7 @@ WRONG = [
     ({"batch": 100, "overlap": Overlap.QUEUE}, "batch", "'allow' or 'skip'"),
     ({"batch": 100, "max_concurrency": 2}, "batch", "max_concurrency"),
     ({"batch": 100, "transactional": True}, "batch", "one by one"),
+    ({"batch": 100, "memory": 256 << 20}, "batch", "which run took it"),
     ({"labels": {"a": 1}}, "labels", "expected texts by name"),
     ({"task": ""}, "task", "name of a Celery task"),
     ({"schedules": (Schedule(Cron("61 * * * *")),)}, "schedule", "61"),

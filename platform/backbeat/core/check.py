@@ -89,6 +89,8 @@ def _batch(spec: JobSpec) -> Iterator[DefinitionError]:
         yield DefinitionError(
             "batch", "expected neither max_concurrency nor rate beside it, since these let runs pass one by one."
         )
+    if spec.memory:
+        yield DefinitionError("batch", "expected no limit of memory beside it, since nobody could tell which run took it.")
     if spec.gated:
         yield DefinitionError(
             "batch", "expected neither claim='database' nor transactional=True beside it, since these take runs one by one."
