@@ -1,6 +1,6 @@
 """How long is nobody firing when the leading scheduler dies?
 
-usage: failover.py [--kills 20] [--rate 200] [--redbeat-kills 2]
+usage: failover.py [--kills 4] [--rate 200] [--redbeat-kills 1]
 
 Two schedulers on one server; `--rate` schedules of one second each (with RedBeat: the same number of entries) keep them
 busy. In turn each is killed with SIGKILL and started anew. Ours: the gap of a kill is the greatest lateness of any
@@ -27,6 +27,7 @@ from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.keys import occurrence_id
 from backbeat.core.when import Every, to_ms
 from backbeat.store.connect import connect
+from backbeat.store.ledger import fields_of
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
 from tests.support.eventually import eventually
@@ -42,9 +43,9 @@ app = Backbeat("bench")
 def main() -> None:
     """Kill, measure, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--rate", type=int, default=200)
-    parser.add_argument("--redbeat-kills", type=int, default=2)
+    parser.add_argument("--redbeat-kills", type=int, default=1)
     options = parser.parse_args()
 
     ours, checks = _ours(options.kills, options.rate)
@@ -108,8 +109,8 @@ def _lateness(store: Store, ids: list[str]) -> list[tuple[int, int]]:
     """(nominal ms, ms from then to the creation of the run) of every run."""
     pipe = store.slots.client.pipeline(transaction=False)
     for run_id in ids:
-        pipe.hget(store.slots.of(run_id).run(run_id), "c")
-    created = pipe.execute()
+        pipe.hgetall(store.slots.of(run_id).run(run_id))
+    created = [fields_of(found)["c"] for found in pipe.execute()]
     nominal = [to_ms(datetime.fromisoformat(run_id.split("@")[1])) for run_id in ids]
     return [(due, int(at) - due) for due, at in zip(nominal, created, strict=True)]
 

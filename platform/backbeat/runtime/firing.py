@@ -25,8 +25,8 @@ from backbeat.store.store import Store
 
 log = logging.getLogger("backbeat.beat")
 
-READ_LIMIT = 500
-"""Due entries read from a shard at once."""
+READ_LIMIT = 200
+"""Due entries read from a shard at once: the first fire of a burst waits for those of all led shards."""
 LONG = 60.0
 """Seconds to sleep when nothing is known to come; the caller looks sooner for edits."""
 FIRE_LIMIT = 200
