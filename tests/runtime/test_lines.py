@@ -157,3 +157,37 @@ def test_the_broker_is_asked_once_a_step(rig: Rig) -> None:
     eventually(lambda: rig.reaper.step() or len(asked) >= 1)
 
     assert asked == [rig.queue]
+
+
+def test_a_run_that_waits_too_long_behind_others_becomes_more_urgent_until_it_is_most(rig: Rig) -> None:
+    rig.reaper = Reaper(rig.store, 30, rig.lines, aging=0.0)
+    run_id = rig.submit("a")
+    pool = rig.queue.removesuffix("5")
+    queues = [f"{pool}{priority}" for priority in range(5, 10)]
+
+    try:
+        met = [rig.queue]
+        for _ in range(5):
+            rig.looked_at(run_id)
+            if rig.store.ledger.get(run_id)["q"] != met[-1]:
+                met.append(rig.store.ledger.get(run_id)["q"])
+                rig.deliver()
+                rig.queue = met[-1]
+                assert rig.waiting() == 1
+
+        assert met == queues
+        assert rig.store.ledger.claim(run_id, "w", 30, "w").won
+        assert rig.store.ledger.claim(run_id, "w", 30, "w").verdict == "running"
+    finally:
+        for queue in queues if rig.publisher else ():
+            rig.connection.channel().queue_delete(queue)
+
+
+def test_a_run_that_has_not_waited_long_stays_in_its_queue(rig: Rig) -> None:
+    rig.reaper = Reaper(rig.store, 30, rig.lines, aging=60.0)
+    run_id = rig.submit("a")
+
+    rig.looked_at(run_id)
+
+    assert rig.store.ledger.get(run_id)["q"] == rig.queue
+    assert rig.waiting() == 1

@@ -72,3 +72,19 @@ def test_classic_queues_have_dead_letters_too(redis_url: str, rabbitmq_url: str)
             assert eventually(lambda: channel.basic_get(DEAD)).headers["task"] == "no.such.task"
             channel.queue_delete(queue)
         app.close()
+
+
+def test_in_a_classic_queue_the_priority_of_a_message_counts(redis_url: str, rabbitmq_url: str):
+    queue = f"t{uuid4().hex}.p1"
+    with conf.override(redis_url=redis_url, broker_url=rabbitmq_url):
+        app = Backbeat("tests", set_as_current=False, config_source={"task_create_missing_queue_type": "classic"})
+        for priority in (0, 9):
+            app.send_task("no.such.task", queue=queue, priority=priority, headers={"sent": priority})
+        with app.connection_for_read() as connection:
+            channel = connection.channel()
+
+            first = eventually(lambda: channel.basic_get(queue))
+
+            assert first.headers["sent"] == 9
+            channel.queue_delete(queue)
+        app.close()

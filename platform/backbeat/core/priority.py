@@ -27,6 +27,14 @@ def queue_of(pool: str, priority: int) -> str:
     return f"{pool}.p{priority}"
 
 
+def raised(queue: str) -> str | None:
+    """The next more urgent queue of the same pool; None for the most urgent one, and for one that is no pool's."""
+    pool, dot, number = queue.rpartition(".p")
+    if not dot or not POOL.match(pool) or len(number) != 1 or number not in "012345678":
+        return None
+    return queue_of(pool, int(number) + 1)
+
+
 def queues_of(pools: Iterable[str]) -> list[str]:
     """Every queue of these pools, most urgent first, in the order in which a worker should look at them."""
     pools = list(pools)

@@ -12,6 +12,8 @@ from celery.worker.consumer import Consumer
 
 from backbeat.runtime.claims import leave_to_another, request_of
 from backbeat.runtime.guard import GARBAGE, guarded
+from backbeat.runtime.request import JobRequest
+from backbeat.runtime.urgent import UrgentFirst
 
 log = logging.getLogger("backbeat.worker")
 
@@ -25,6 +27,12 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         default_steps: ClassVar[list[str]] = [
             step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
         ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        semaphore = getattr(self.controller, "semaphore", None)
+        self.urgent = None if semaphore is None else UrgentFirst(semaphore, lambda after, go: self.timer.call_after(after, go))
+        JobRequest.urgent = self.urgent
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's, for messages that can be read and make no sense: those must not end the worker."""

@@ -32,7 +32,7 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
     """The duties of one keeper. The publisher is only needed when the broker is not the ledger's own server."""
     store = open_store()
     recorder = Recorder(EventStreams(store.slots, INCARNATION), history, lambda run_id, tid: policies(store, run_id, tid))
-    reaper = Reaper(store, settings().run_lease, lines_of(app, store))
+    reaper = Reaper(store, settings().run_lease, lines_of(app, store), settings().aging)
     sweeper = Sweeper(store, definitions)
     retention = settings().history_retention
     found = [

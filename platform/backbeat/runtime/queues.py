@@ -16,6 +16,8 @@ DEAD = "backbeat.dead"
 """Where RabbitMQ puts messages that no worker could take. The ledger sends such a run again, or quarantines it."""
 DELIVERY_LIMIT = 20
 """How often RabbitMQ gives out one message. A worker gives it back each second while Redis is away; the sweeper sends another."""
+MOST_URGENT = 9
+"""Within a classic queue RabbitMQ heeds the priority that a stock producer gives a message; quorum queues know none."""
 DEAD_KEPT_MS = 7 * 86_400_000
 DEAD_MOST = 10_000
 
@@ -41,6 +43,8 @@ def pool_queue(name: str, kind: str) -> PoolQueue:
     arguments: dict[str, Any] = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD}
     if kind == "quorum":
         arguments |= {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+    else:
+        arguments["x-max-priority"] = MOST_URGENT
     return PoolQueue(name, Exchange(name), name, queue_arguments=arguments)
 
 

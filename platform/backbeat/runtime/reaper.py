@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from backbeat.core.priority import raised
 from backbeat.core.state import RunState
 from backbeat.errors import BackbeatError
 from backbeat.runtime.insist import OUTAGE
@@ -23,9 +24,10 @@ POSTPONE_LIMIT_MS = 900_000
 class Reaper:
     """One duty: every state that isn't final ends."""
 
-    def __init__(self, store: Store, lease: float, lines: Lines) -> None:
+    def __init__(self, store: Store, lease: float, lines: Lines, aging: float = 300.0) -> None:
         self.store = store
         self._lines = lines
+        self._aging = aging
         self._lease = lease
         self._last: float | None = None
         self._grace_until = 0.0
@@ -50,10 +52,13 @@ class Reaper:
         return self._lease if now < self._grace_until else 0.0
 
     def _queue(self, seen: Waiting) -> bool:
+        queue = ""
         if seen.state is RunState.QUEUED and self._still_in_line(seen):
-            return self._put_off(seen)
+            queue = self._urgent_by_now(seen) or ""
+            if not queue:
+                return self._put_off(seen)
         try:
-            message = message_of(self.store, seen.run_id, seen.fields)
+            message = message_of(self.store, seen.run_id, {**seen.fields, **({"q": queue} if queue else {})})
         except (BackbeatError, LookupError, TypeError, ValueError) as error:
             # One strange run must not hold up the others.
             log.error("run %s: no message can be made for it: %s", seen.run_id, error)  # noqa: TRY400 - the reason says it all
@@ -61,8 +66,10 @@ class Reaper:
         if message is None:
             log.error("run %s: its policies are missing; save job %s again to release it", seen.run_id, seen.fields.get("j"))
             return self._put_off(seen)
-        queued = self.store.ledger.queue(seen, message)
-        if queued and seen.state is RunState.QUEUED:
+        queued = self.store.ledger.queue(seen, message, queue)
+        if queue:
+            log.info("run %s: has waited long enough to be more urgent, and goes to queue %s", seen.run_id, queue)
+        elif queued and seen.state is RunState.QUEUED:
             log.warning("run %s: nobody claimed its message, so it is sent again", seen.run_id)
         return queued
 
@@ -72,5 +79,13 @@ class Reaper:
 
     def _still_in_line(self, seen: Waiting) -> bool:
         """Whether the run's message is most likely still in its queue, behind others."""
-        waited = self.store.slots.now_ms() - int(seen.fields.get("c") or 0)
-        return waited < POSTPONE_LIMIT_MS and self._lines.holds(seen)
+        return self._waited_ms(seen) < POSTPONE_LIMIT_MS and self._lines.holds(seen)
+
+    def _urgent_by_now(self, seen: Waiting) -> str | None:
+        """The more urgent queue in which a run shall wait from now on. Its older message is dropped when its turn comes."""
+        return raised(seen.fields["q"]) if self._waited_ms(seen) >= self._aging * 1000 else None
+
+    def _waited_ms(self, seen: Waiting) -> int:
+        """Since its last message was sent. A run that was only fired was queued when it was created."""
+        sent = int(seen.fields["qt"]) - self.store.slots.requeue_ms if "qt" in seen.fields else int(seen.fields.get("c") or 0)
+        return self.store.slots.now_ms() - sent

@@ -22,6 +22,7 @@ from backbeat.runtime.hands import Why, hands, stirred
 from backbeat.runtime.hiding import SHOWN, shown
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.memory import resident
+from backbeat.runtime.urgent import UrgentFirst
 from backbeat.store.store import open_store
 
 log = logging.getLogger("backbeat.worker")
@@ -36,6 +37,8 @@ _DEATHS = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt)
 class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
     """Celery's request, which also tells the ledger of timeouts, dead processes and stopped runs."""
 
+    urgent: ClassVar[UrgentFirst | None] = None
+    """The line before this worker's slots, where it has one."""
     processes: ClassVar[bool] = True
     """Whether this worker's pool has processes: they can be killed, and watch their time limits themselves."""
     why: Why | None = None
@@ -53,6 +56,8 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.urgent is not None:
+            self.urgent.arrived(self)
         job = registry.jobs.get(self._type)
         ours = self._request_dict.get("backbeat")
         self.is_run = job is not None or bool(ours)
@@ -97,6 +102,12 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
             log.warning("run %s: its process %s takes %s MiB and is killed", self.id, self.worker_pid, size >> 20)
             self._signal(pool, signal.SIGKILL)
         return True
+
+    def acknowledge(self) -> None:
+        """Let the broker send the next message; whoever waits for a slot may now know that none comes."""
+        super().acknowledge()
+        if self.urgent is not None:
+            self.urgent.ended(self)
 
     def stop(self, pool: Any, why: Why) -> None:
         """Make the run end, softly at first; the first reason stays. The heartbeat's thread calls this, too."""

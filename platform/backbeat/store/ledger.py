@@ -219,10 +219,22 @@ class Ledger:
         ]
         return [_waiting(row) for _, *rows in run_many(self.slots.client, calls) for row in rows]
 
-    def queue(self, seen: Waiting, message: str) -> bool:
-        """Queue a run again with this message, unless it moved since it was seen; an empty message only waits longer."""
+    def queue(self, seen: Waiting, message: str, queue: str = "") -> bool:
+        """Queue a run again with this message, unless it moved since it was seen; an empty message only waits longer.
+
+        `queue` is another one than it waited in so far.
+        """
         keys = self.slots.of(seen.run_id)
-        argv = [keys.prefix, seen.run_id, str(seen.state), seen.score, message, self.slots.direct_flag, self.slots.requeue_ms]
+        argv = [
+            keys.prefix,
+            seen.run_id,
+            str(seen.state),
+            seen.score,
+            message,
+            self.slots.direct_flag,
+            self.slots.requeue_ms,
+            queue,
+        ]
         queued, _ = script("queue")(self.slots.client, [keys.run(seen.run_id), keys.timers], argv)
         return bool(queued)
 

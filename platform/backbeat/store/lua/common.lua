@@ -35,7 +35,7 @@ end
 local function queue_run(prefix, direct, run_id, message, requeue_at)
   local key = prefix .. 'run:' .. run_id
   open_run(key)
-  redis.call('HSET', key, 's', 'queued')
+  redis.call('HSET', key, 's', 'queued', 'qt', requeue_at)
   redis.call('ZADD', prefix .. 'timers', requeue_at, run_id)
   hand_over(prefix, direct, redis.call('HGET', key, 'q'), message)
 end
@@ -62,8 +62,8 @@ local function free_busy(prefix, direct, job, run_id, requeue_at)
   end
 end
 
--- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is, gates.
-local UNTOLD = {m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true}
+-- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is, gates, and since when it is queued.
+local UNTOLD = {m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true, qt = true}
 
 -- One event of a run: the facts that history needs, so that a reader needs no earlier event.
 local function tell(prefix, kind, run_id, now, extra)
