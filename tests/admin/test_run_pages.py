@@ -13,7 +13,7 @@ from django.utils import timezone
 from backbeat import conf
 from backbeat.admin.history import DatabaseHistory
 from backbeat.admin.models import ImportProblem, Omission, Run
-from backbeat.admin.pages import browsing
+from backbeat.admin.pages import browsing, run_search
 from backbeat.core.state import RunState
 from tests.admin.pages import recorded
 from tests.admin.test_history import RUN, STORY, finished
@@ -44,6 +44,20 @@ def test_words_of_the_search_narrow_the_list(admin_client: Client) -> None:
     assert set(listed(admin_client, "?q=a.j")) == set(good)
     assert listed(admin_client, "?q=A.J") == []
     assert listed(admin_client, "?q=%25") == []
+
+
+def test_what_runs_logged_is_found(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    full, other = (
+        recorded("a.job", 2, "failed", log="09:00 WARNING no disk left\n09:01 INFO bye"),
+        recorded("b.job", 1, log="fine"),
+    )
+
+    assert set(listed(admin_client, '?q=log:"No disk"')) == set(full)
+    assert listed(admin_client, '?q=job:b.job+log:"no disk"') == []
+    assert set(listed(admin_client, "?q=log:disk+log:bye+state:failed")) == set(full)
+    assert listed(admin_client, "?q=log:fine") == other
+    monkeypatch.setattr(run_search, "LOGS_READ", 1)
+    assert listed(admin_client, "?q=job:a.job+log:disk") == full[-1:], "no more logs are read than a page can wait for"
 
 
 def test_filters_narrow_the_list(admin_client: Client) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.db import connections
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from backbeat.admin.models import Job, Run
+from backbeat.admin.models import Attempt, Job, Run
 from backbeat.core.state import RunState
 
 WORDS = ("state", "job", "pool", "queue", "worker", "error", "dag")
 _COLUMN = {"error": "error_type", "dag": "dag_run__startswith"}
-HELP = "The beginning of a run's id, and words such as state:failed job:reports.daily pool:default error:OSError worker:… dag:…"
+HELP = (
+    "The beginning of a run's id, and words such as state:failed job:reports.daily pool:default error:OSError worker:… dag:… "
+    'log:"no disk" looks into the logs of the newest 5,000 runs that the other words leave.'
+)
 WINDOWS = [
     ("1h", "the last hour", 1),
     ("24h", "the last 24 hours", 24),
@@ -26,17 +30,32 @@ WINDOWS = [
 ]
 # With more jobs than this a list of them is no filter any more; the search is.
 JOBS_LISTED = 60
+LOGS_READ = 5_000
+"""No index helps to find a text in a log, so a search reads those of so many runs at most."""
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 
 
 def found(rows: QuerySet[Run], text: str) -> QuerySet[Run]:
     """The runs that match the words; each of them uses an index or narrows what another one found."""
-    for word in text.split():
-        name, colon, value = word.partition(":")
-        if colon and name in WORDS:
+    logs = []
+    for word in _WORD.findall(text):
+        name, colon, value = word.replace('"', "").partition(":")
+        if colon and name == "log":
+            logs.append(value)
+        elif colon and name in WORDS:
             rows = rows.filter(**{_COLUMN.get(name, name): value})
         else:
             rows = rows.filter(_begins(word, rows.db))
-    return rows
+    return _saying(rows, logs) if logs else rows
+
+
+def _saying(rows: QuerySet[Run], texts: list[str]) -> QuerySet[Run]:
+    """The newest of these runs that have an attempt whose log holds each text, in whatever case."""
+    tries = Attempt.objects.filter(run=OuterRef("pk"))
+    for text in texts:
+        tries = tries.filter(log__icontains=text)
+    newest = rows.order_by("-queued_at").values("pk")[:LOGS_READ]
+    return rows.filter(Exists(tries), pk__in=newest)
 
 
 def _begins(prefix: str, using: str) -> Q:
