@@ -27,7 +27,7 @@ GRAPH = Dag(
 @pytest.mark.slow
 def test_a_row_of_nodes_travels_as_a_chain_where_the_queues_are_not_the_ledgers_own(running: Deployment) -> None:
     running.define(JobSpec(WORK, WORK))
-    first, rest = Node("a", WORK, kwargs={"seconds": 2.0}), zip("bcde", "abcd", strict=True)
+    first, rest = Node("a", WORK, kwargs={"seconds": 1.0}), zip("bcde", "abcd", strict=True)
     dag = Dag("row", (first, *(Node(name, WORK, after=(above,)) for name, above in rest)))
     planned = plan(dag, direct=running.store.slots.direct).segments
 

@@ -102,7 +102,14 @@ def test_connections_to_redis_that_break_again_and_again_run_no_node_twice(site:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["finish:after:2", "dag_step:after:1", "finish:after:6", "claim:before:7"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "finish:after:2",
+        "dag_step:after:1",
+        *(pytest.param(point, marks=pytest.mark.long) for point in ("finish:after:6", "claim:before:7", "dag_step:before:2")),
+    ],
+)
 def test_a_worker_that_dies_between_the_end_of_a_node_and_the_next_message(site: Deployment, point: str) -> None:
     site.processes["worker"].stop()
     dag = graph("dies-" + point.replace(":", "-"), **GRAPH)
