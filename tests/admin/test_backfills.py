@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.test import Client
 
 from backbeat.admin import backfills, definitions
 from backbeat.admin.backfills import DatabaseBackfills, Wish, order, plan
@@ -30,6 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis, pytest
 
 HOURLY = replace(SPEC, schedules=(Schedule(Every("1h", anchor=from_ms(T0)), kwargs={"limit": 10}),))
 BEGIN = from_ms(T0)
+PAGES = "/admin/backbeat/backfill/"
 
 
 def wish(hours: int, **more: Any) -> Wish:
@@ -163,3 +166,58 @@ def test_two_keepers_never_take_a_slot_twice_nor_more_than_the_room(
         runs = [run for taken in threads.map(keeper, range(4)) for run in taken]
 
     assert len(runs) == len(set(runs)) == 5
+
+
+def test_the_form_plans_before_it_orders_and_the_page_tells_how_far_it_is(admin_client: Client) -> None:
+    definitions.save(HOURLY)
+    sent = {"job": SPEC.name, "since": "2026-11-23T02:30", "until": "2026-11-23T05:30", "mode": "missing", "at_once": "2"}
+    sent["reason"] = "gap"
+
+    planned = admin_client.post(f"{PAGES}add/", {**sent, "_plan": "1"}).content.decode()
+    assert "<strong>3</strong> of 3 occurrences get a run" in planned
+    assert not Backfill.objects.exists()
+    shown = admin_client.post(f"{PAGES}add/", {**sent, "_run": "1"}, follow=True)
+
+    (made,) = Backfill.objects.all()
+    assert f"Backfill {made.pk} is ordered." in shown.content.decode()
+    assert "0 of 3 done" in shown.content.decode()
+    assert (made.actor, made.reason) == ("admin", "gap")
+    paused = admin_client.post(f"{PAGES}{made.pk}/do/pause/", {"reason": "lock"}, follow=True).content.decode()
+    assert "Resume</button>" in paused
+    assert "Pause</button>" not in paused
+    assert Backfill.objects.get().deeds[-1] | {"at": ""} == {"at": "", "actor": "admin", "verb": "pause", "reason": "lock"}
+    assert "0 of 3" in admin_client.get(PAGES).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"job": "reports.dialy"}, "Did you mean &#x27;reports.daily&#x27;?"),
+        ({"since": "yesterday"}, "expected a time such as 2027-01-31T06:00; got &#x27;yesterday&#x27;."),
+        ({"until": "2026-11-23T02:30"}, "expected the end after the beginning"),
+        ({"schedule": "night"}, "got night"),
+        ({"at_once": "0"}, "greater than or equal to 1"),
+    ],
+)
+def test_what_is_wrong_is_told_beside_the_field_in_the_words_of_the_command_line(
+    admin_client: Client, change: dict[str, str], sentence: str
+) -> None:
+    definitions.save(HOURLY)
+    sent = {"job": SPEC.name, "since": "2026-11-23T02:30", "mode": "missing", "at_once": "2", "_run": "1", **change}
+
+    page = admin_client.post(f"{PAGES}add/", sent).content.decode()
+
+    assert sentence in page
+    assert not Backfill.objects.exists()
+
+
+def test_who_may_not_order_or_change_one_is_refused(client: Client) -> None:
+    made = order(definitions.save(HOURLY), wish(2), actor="me")
+    viewer = User.objects.create_user("viewer", password="x", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_backfill"))
+    client.force_login(viewer)
+
+    assert "Pause</button>" not in client.get(f"{PAGES}{made.pk}/change/").content.decode()
+    assert client.get(f"{PAGES}add/").status_code == 403
+    assert client.post(f"{PAGES}{made.pk}/do/cancel/").status_code == 403
+    assert Backfill.objects.get().state == Stage.RUNNING

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.admin.utils import quote
 
-from backbeat.admin import definitions
+from backbeat.admin import dags, definitions
 from backbeat.admin.models import Job
-from backbeat.core.job import Schedule
+from backbeat.core.job import JobSpec, Schedule
+from backbeat.core.state import RunState
 from backbeat.core.when import Cron
+from backbeat.store.store import open_store
 from tests.admin.pages import SPEC, from_code, recorded
+from tests.admin.test_doing import GRAPH, failed_at_b
+from tests.store.graph_runs import RUN, run_all, states
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -131,3 +136,35 @@ def test_the_job_list_fits_a_phone(page: Page) -> None:
     for address in ("backbeat/job/", "backbeat/run/", f"backbeat/job/{Job.objects.get().pk}/change/"):
         page.goto(f"/admin/{address}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 376, address
+
+
+def test_a_graph_is_drawn_row_by_row_with_what_it_waits_for(page: Page) -> None:
+    for name in ("fetch", "load"):
+        definitions.save(JobSpec(name, name))
+    page.goto("/admin/backbeat/dag/add/")
+    page.fill("#id_name", "etl")
+    for row, (node, job) in enumerate((("a", "fetch"), ("b", "load"), ("c", "load"))):
+        page.fill(f"#id_nodes-{row}-id", node)
+        page.select_option(f"#id_nodes-{row}-job", job)
+    page.click("[name=_draw]")
+    page.check("#id_nodes-1-after input[value=a]")
+    page.check("#id_nodes-2-after input[value=b]")
+    page.click("[name=_draw]")
+    page.wait_for_selector("text=Nothing is wrong with this graph.")
+    page.click("[name=_save]")
+
+    page.wait_for_selector("text=is saved as version")
+    assert [node.parents for node in dags.graph_named("etl").nodes] == [(), ("a",), ("b",)]
+
+
+def test_a_dag_run_is_run_again_from_its_page(page: Page) -> None:
+    store = open_store()
+    failed_at_b(store)
+    page.goto(f"/admin/backbeat/dagrun/{quote(RUN)}/change/")
+    page.click("text=Rerun >> nth=0")
+    page.fill("#id_reason", "again")
+    page.click("[type=submit][value=Rerun]")
+
+    page.wait_for_selector("text=goes on: 2 nodes run again")
+    run_all(store)
+    assert set(states(store, GRAPH).values()) == {RunState.SUCCEEDED}

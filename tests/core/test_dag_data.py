@@ -200,3 +200,37 @@ def test_ids_that_would_become_equal_stay_apart() -> None:
 def test_a_file_of_no_known_form_is_refused() -> None:
     with pytest.raises(GraphError, match=r"expected an object with 'nodes' \(ours\), 'tasks' .* got jobs\."):
         read({"jobs": []})
+
+
+@pytest.mark.parametrize(
+    ("node", "dag", "sentence"),
+    [
+        ({"max_parallel": "x"}, {}, "expected 'max_parallel' to be a whole number; got 'x'"),
+        ({"choose": 5}, {}, "expected 'choose' to be an object of lists; got 5"),
+        ({"choose": {"a": [1]}}, {}, "expected 'a' to be a list of names; got 1 in it"),
+        ({"map": 5}, {}, "expected 'map' to be a list or a reference to one; got 5"),
+        ({"kwargs": [1]}, {}, "expected 'kwargs' to be an object; got [1]"),
+        ({"kwargs": {1: 2}}, {}, "expected the names in 'kwargs' to be text; got 1"),
+        ({"after": [None]}, {}, "expected 'after' to be a list of names; got None in it"),
+        ({"args": [{"$ref": 3}]}, {}, 'expected {"$ref": "node", "path": ["key", 0]}; got'),
+        ({"args": [{"$value": 3}]}, {}, "expected '$value' to hold an object; got 3"),
+        ({"pool": 3}, {}, "expected 'pool' to be text; got 3"),
+        ({"priority": 12}, {}, "expected 0 to 9"),
+        ({}, {"max_active": 0}, "expected 'max_active' to be 1 or more; got 0"),
+        ({}, {"enabled": "yes"}, "expected 'enabled' to be true or false; got 'yes'"),
+        ({}, {"params": 5}, "expected 'params' to be an object; got 5"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_with_what_was_expected(
+    node: dict[str, Any], dag: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(GraphError) as refused:
+        from_data({"dag": "g", "nodes": [{"id": "a", "job": "x", **node}], **dag})
+
+    assert sentence in str(refused.value)
+
+
+def test_cases_of_yaml_that_are_no_text_become_what_outputs_are_compared_with() -> None:
+    (node,) = from_data({"dag": "g", "nodes": [{"id": "a", "job": "x", "choose": {True: ["b"], 3: ["c"]}}]}).nodes
+
+    assert node.cases == {"true": ("b",), "3": ("c",)}

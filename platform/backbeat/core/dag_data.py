@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from backbeat.core.dag import Dag, Engine, Node, Param, Ref, Rule
+from backbeat.core.dag import Dag, Engine, Node, Param, Ref, Rule, case_of
 from backbeat.core.duration import seconds
 from backbeat.core.job import Misfire, Overlap
+from backbeat.core.priority import priority_of
 from backbeat.core.schedule_data import list_of, only_known, retry_data, retry_from, schedule_data, schedule_from, word_of
 from backbeat.errors import DefinitionError, GraphError
 
@@ -18,6 +19,12 @@ _DAG_PLAIN = ("pool", "priority", "urgent_path", "timeout", "max_active", "start
 _DAG_WORDS = ("overlap", "misfire", "engine")
 _DAG_KEYS = ("dag", "nodes", "params", "required", "schedules", "labels", "retry", *_DAG_WORDS, *_DAG_PLAIN)
 _DURATIONS = frozenset({"timeout", "estimate", "start_deadline"})
+_KINDS: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(("max_parallel", "max_active"), (int, "a whole number")),
+    **dict.fromkeys(("group", "pool", "owner", "description"), (str, "text")),
+    **dict.fromkeys(("urgent_path", "enabled"), (bool, "true or false")),
+}
+_INHERITED = frozenset({"max_parallel", "pool"})
 _DEFAULT = Dag("_", ())
 
 T = TypeVar("T")
@@ -86,17 +93,18 @@ def node_from(data: Mapping[str, Any]) -> Node:
     for key in ("id", "job"):
         if not isinstance(data.get(key), str):
             raise GraphError("node", f"expected {key!r} to be a name; got {data.get(key)!r}.")
-    cases = data.get("choose")
     over = decode(data.get("map"))
+    if over is not None and not isinstance(over, (list, Ref, Param)):
+        raise GraphError("map", f"expected 'map' to be a list or a reference to one; got {over!r}.")
     return Node(
         id=data["id"],
         job=data["job"],
         args=tuple(decode(value) for value in list_of(data, "args")),
-        kwargs={key: decode(value) for key, value in dict(data.get("kwargs") or {}).items()},
-        after=tuple(list_of(data, "after")),
+        kwargs={key: decode(value) for key, value in _object(data, "kwargs").items()},
+        after=_names(data, "after"),
         over=tuple(over) if isinstance(over, list) else over,
         rule=word_of(Rule, data.get("rule", Rule.ALL_SUCCESS), "rule"),
-        cases=None if cases is None else {case: tuple(children) for case, children in cases.items()},
+        cases=_cases(data["choose"]) if data.get("choose") is not None else None,
         retry=retry_from(data["retry"]) if data.get("retry") is not None else None,
         **{key: _plain(key, data[key]) for key in _NODE_PLAIN if key in data},
     )
@@ -123,16 +131,18 @@ def ref_data(ref: Ref) -> dict[str, Any]:
 
 
 def decode(data: Any) -> Any:
-    """The value that `encode` wrote."""
+    """The value that `encode` wrote. Raises GraphError."""
     if isinstance(data, list):
         return [decode(item) for item in data]
     if not isinstance(data, Mapping):
         return data
     if _REF in data:
-        return Ref(data[_REF], tuple(data.get("path", ())))
+        return _ref(data)
     if _PARAM in data:
-        return Param(data[_PARAM])
+        return Param(str(data[_PARAM]))
     inner = data.get(_LITERAL, data)
+    if not isinstance(inner, Mapping):
+        raise GraphError(_LITERAL, f"expected {_LITERAL!r} to hold an object; got {inner!r}.")
     return {key: decode(item) for key, item in inner.items()}
 
 
@@ -145,14 +155,14 @@ def _dag(data: Mapping[str, Any], problems: list[str]) -> Dag:
     return Dag(
         name=str(data.get("dag", "")),
         nodes=nodes,
-        params=dict(data.get("params") or {}),
-        required=tuple(list_of(data, "required")),
+        params=_object(data, "params"),
+        required=_names(data, "required"),
         schedules=schedules,
         overlap=word_of(Overlap, data.get("overlap", _DEFAULT.overlap), "overlap"),
         misfire=word_of(Misfire, data.get("misfire", _DEFAULT.misfire), "misfire"),
         engine=word_of(Engine, data.get("engine", _DEFAULT.engine), "engine"),
         retry=retry_from(data["retry"]) if data.get("retry") is not None else None,
-        labels=dict(data.get("labels") or {}),
+        labels={key: str(value) for key, value in _object(data, "labels").items()},
         **{key: _plain(key, data[key]) for key in _DAG_PLAIN if key in data},
     )
 
@@ -168,5 +178,48 @@ def _each(items: list[Any], what: str, read: Callable[[Any], T], problems: list[
     return tuple(found)
 
 
+def _ref(data: Mapping[str, Any]) -> Ref:
+    node, path = data[_REF], data.get("path", ())
+    if not isinstance(node, str) or not isinstance(path, (list, tuple)) or not all(isinstance(step, (str, int)) for step in path):
+        raise GraphError(_REF, f'expected {{"$ref": "node", "path": ["key", 0]}}; got {dict(data)!r}.')
+    return Ref(node, tuple(path))
+
+
+def _cases(given: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(given, Mapping):
+        raise DefinitionError("choose", f"expected 'choose' to be an object of lists; got {given!r}.")
+    # YAML knows cases that are no text: `true: [a]`.
+    return {case_of(case): _names(given, case) for case in given}
+
+
+def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key)
+    if value is not None and not isinstance(value, Mapping):
+        raise DefinitionError(key, f"expected {key!r} to be an object; got {value!r}.")
+    for name in value or ():
+        if not isinstance(name, str):
+            raise DefinitionError(key, f"expected the names in {key!r} to be text; got {name!r}.")
+    return dict(value or {})
+
+
+def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    names = list_of(data, key)
+    for name in names:
+        if not isinstance(name, str):
+            raise DefinitionError(key, f"expected {key!r} to be a list of names; got {name!r} in it.")
+    return tuple(names)
+
+
 def _plain(key: str, value: Any) -> Any:
-    return seconds(value, key) if key in _DURATIONS else value
+    """What is None is inherited, where the default is None too."""
+    if key in _DURATIONS:
+        return seconds(value, key)
+    if key == "priority":
+        return None if value is None else priority_of(value)
+    kind, words = _KINDS[key]
+    # By type(), because True is an int.
+    if type(value) is not kind and not (value is None and key in _INHERITED):
+        raise DefinitionError(key, f"expected {key!r} to be {words}; got {value!r}.")
+    if key == "max_active" and isinstance(value, int) and value < 1:
+        raise DefinitionError(key, f"expected {key!r} to be 1 or more; got {value}.")
+    return value
