@@ -172,6 +172,7 @@ def test_a_graph_is_imported_run_shown_and_run_again(site: Deployment) -> None:
     assert backbeat(site.folder, "rerun", "coded.graph:1", env=site.env).out == "coded.graph:1: 2 nodes run again\n"
     watched = backbeat(site.folder, "show", "coded.graph:1", "--watch", "-o", "json", env=site.env)
     last = json.loads(watched.out.splitlines()[-1])
+    assert {"waiting_ms", "queued_ms", "running_ms", "retry_ms"} < last["nodes"][0].keys()
     eventually(
         lambda: (
             json.loads(backbeat(site.folder, "show", "coded.graph:1", "-o", "json", env=site.env).out)["state"] == "succeeded"

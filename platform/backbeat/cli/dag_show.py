@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from backbeat.cli.common import reaching_database, use_django
-from backbeat.core.gantt import Bar, lines, ordered
+from backbeat.core.gantt import Bar, lines, ordered, split
 from backbeat.core.state import TERMINAL, RunState
 from backbeat.core.when import to_ms
 from backbeat.errors import UnknownRun
@@ -33,7 +33,7 @@ def show(run_id: str, watch: bool, output: str) -> None:
             facts, bars = _facts(run_id)
             ended = facts["state"] in TERMINAL
             if output == "json":
-                click.echo(json.dumps(facts | {"nodes": [_row(bar) for bar in bars]}))
+                click.echo(json.dumps(facts | {"nodes": [_row(bar, facts["begun_ms"]) for bar in bars]}))
             else:
                 if watch:
                     click.clear()
@@ -46,16 +46,13 @@ def show(run_id: str, watch: bool, output: str) -> None:
 
 
 def _facts(run_id: str) -> tuple[dict[str, Any], list[Bar]]:
-    from backbeat.admin.models import DagRun, Run
+    from backbeat.admin.dag_times import bars_of
+    from backbeat.admin.models import DagRun
 
     dag_run = DagRun.objects.filter(pk=run_id).first()
     if dag_run is None:
         raise UnknownRun(f"history knows no DAG run {run_id!r} (yet).")
-    rows = Run.objects.filter(dag_run=run_id).values_list("node", "state", "queued_at", "started_at", "finished_at", "attempts")
-    bars = [
-        Bar(node, RunState(state), _ms(queued), _ms(started), _ms(finished), attempts or 1)
-        for node, state, queued, started, finished, attempts in rows
-    ]
+    bars = bars_of(run_id)
     graph = dag_run.graph or {"nodes": [], "edges": []}
     known = {bar.node for bar in bars}
     bars += [Bar(node["id"], RunState.PENDING) for node in graph["nodes"] if node["id"] not in known]
@@ -65,6 +62,7 @@ def _facts(run_id: str) -> tuple[dict[str, Any], list[Bar]]:
         "version": dag_run.version,
         "state": RunState(dag_run.state),
         "reason": dag_run.reason,
+        "begun_ms": None if dag_run.started_at is None else to_ms(dag_run.started_at),
         "started": _iso(dag_run.started_at),
         "finished": _iso(dag_run.finished_at),
         "counts": dict(Counter(str(bar.state) for bar in bars)),
@@ -94,14 +92,11 @@ def _draw(facts: dict[str, Any], bars: list[Bar]) -> None:
         click.echo(f"… and {len(bars) - _ROWS} more nodes; -o json has them all")
 
 
-def _row(bar: Bar) -> dict[str, Any]:
-    waited = (bar.started or 0) - (bar.queued or 0) if bar.started and bar.queued else None
-    worked = bar.finished - bar.started if bar.finished and bar.started else None
-    return {"node": bar.node, "state": str(bar.state), "attempts": bar.attempts, "queued_ms": waited, "running_ms": worked}
-
-
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else to_ms(moment)
+def _row(bar: Bar, begun: int | None) -> dict[str, Any]:
+    now = int(time.time() * 1000)
+    parts = split(bar, now if begun is None else begun, now)
+    times = {"waiting_ms": parts.waiting, "queued_ms": parts.queued, "running_ms": parts.running, "retry_ms": parts.retry}
+    return {"node": bar.node, "state": str(bar.state), "attempts": bar.attempts, **times}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -26,6 +26,37 @@ class Bar:
     """Start of the first attempt."""
     finished: int | None = None
     attempts: int = 1
+    worked: int = 0
+    """Ms of work in the attempts that have ended."""
+    last_started: int | None = None
+    """Start of the newest attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Where a node's time went, in ms, from the start of its DAG run to its own end, or to now. The parts add up."""
+
+    waiting: int
+    """For its parents."""
+    queued: int
+    """For a worker, before its first attempt."""
+    running: int
+    """In all attempts together."""
+    retry: int
+    """Between attempts."""
+
+
+def split(bar: Bar, begun: int, now: int) -> Split:
+    """The parts of a node's time."""
+    over = bar.state in TERMINAL and bar.finished is not None
+    end = bar.finished if over and bar.finished is not None else now
+    queued = min(end, max(begun, bar.queued if bar.queued is not None else end))
+    started = min(end, max(queued, bar.started if bar.started is not None else end))
+    running = bar.worked
+    if bar.state is RunState.RUNNING and bar.last_started is not None:
+        running += now - bar.last_started
+    running = max(0, min(running, end - started))
+    return Split(max(0, queued - begun), started - queued, running, end - started - running)
 
 
 def ordered(bars: Iterable[Bar], levels: Mapping[str, int]) -> list[Bar]:
