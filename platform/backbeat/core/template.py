@@ -61,8 +61,8 @@ class Template:
 
     @classmethod
     def of(cls, spec: JobSpec) -> Template:
-        """The template of a job."""
-        return cls(
+        """The template of a job; those with the same policies share one, because its text and hash are dear to make."""
+        return _shared(
             spec.task, spec.pool, spec.priority, spec.retry, spec.timeout, spec.soft_timeout, spec.start_deadline,
             spec.overlap, spec.misfire, spec.misfire_limit, spec.misfire_window,
             limits_text(spec.max_concurrency, spec.concurrency_key, spec.rate, spec.rate_key, spec.rate_burst), spec.batch,
@@ -95,6 +95,10 @@ class Template:
     def id(self) -> str:
         """Hash of the content, 10 characters: it names, it doesn't protect."""
         return sha1(self.text.encode(), usedforsecurity=False).hexdigest()[:10]
+
+
+_shared = lru_cache(maxsize=8192, typed=True)(Template)
+"""Typed, because 5 and 5.0 are equal and their texts are not."""
 
 
 @lru_cache(maxsize=8192)
