@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.db.models import Sum
+from django.test import Client
 
 from backbeat.admin.history import DatabaseHistory
 from backbeat.admin.models import Attempt, Omission, Run
+from backbeat.admin.templatetags import backbeat as tags
 from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.state import RunState
 from backbeat.core.when import Every, to_ms
@@ -176,6 +178,20 @@ def test_occurrences_left_out_go_the_same_way_and_none_is_lost_on_it(each_databa
     assert nominal | {to_ms(datetime.fromisoformat(fired))} == set(range(overdue, following, 1000))
     assert omissions.filter(reason="misfire").aggregate(Sum("count"))["count__sum"] >= 3_000
     assert Omission.objects.exclude(job="busy").count() == 0
+
+
+def test_the_front_page_says_how_far_history_is_behind(
+    each_database: str, store: Store, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(store, submitted(store, "a", "b"))
+    page = admin_client.get("/admin/").content.decode()
+    assert "<strong>2</strong>events not in history yet</a>" in page
+
+    monkeypatch.setattr(tags, "BEHIND_MS", -1)
+    assert ">events not in history yet, the oldest for " in admin_client.get("/admin/").content.decode().replace("</strong>", ">")
+
+    recorder(store).step(1)
+    assert "<strong>0</strong>events not in history yet" in admin_client.get("/admin/").content.decode()
 
 
 def raw(kind: str, run_id: str = "j:a", **fields: str) -> RawEvent:

@@ -12,12 +12,18 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backbeat.admin.models import ImportProblem, Job, Omission, Run
+from backbeat.core.duration import words
 from backbeat.core.state import RunState
+from backbeat.runtime.insist import OUTAGE
+from backbeat.runtime.status import status
+from backbeat.store.store import open_store
 
 register = template.Library()
 
 COUNTED = 1000
 """Figures are counted up to here; beyond, the list tells more than a number."""
+BEHIND_MS = 10_000
+"""An event that has waited for longer is a sign that no keeper records, or that the database refuses."""
 BAD = [RunState.FAILED, RunState.TIMED_OUT, RunState.QUARANTINED]
 
 
@@ -39,7 +45,20 @@ def figures() -> list[dict[str, Any]]:
         _figure("jobs live", Job.objects.filter(enabled=True, paused_at=None, orphaned_at=None), "job", condition="live"),
         _figure("jobs paused", Job.objects.filter(~Q(paused_at=None)), "job", condition="paused"),
         _figure("jobs orphaned", Job.objects.filter(~Q(orphaned_at=None)), "job", trouble=True, condition="orphaned"),
+        *_behind(),
     ]
+
+
+def _behind() -> list[dict[str, Any]]:
+    """How far history, which all the other figures come from, is behind; nothing while Redis does not answer."""
+    try:
+        state = status(open_store())
+    except OUTAGE:
+        return []
+    late = state.backlog_ms > BEHIND_MS
+    label = "events not in history yet" + (f", the oldest for {words(state.backlog_ms // 1000)}" if late else "")
+    url = reverse("admin:backbeat_run_changelist")
+    return [{"label": label, "count": state.backlog, "more": False, "url": url, "trouble": late}]
 
 
 def _figure(label: str, rows: QuerySet[Any, Model], page: str, *, trouble: bool = False, **query: str) -> dict[str, Any]:
