@@ -5,7 +5,8 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import django
@@ -18,17 +19,17 @@ from backbeat.admin.history import DatabaseHistory  # noqa: E402
 from backbeat.admin.models import Attempt, Run  # noqa: E402
 from backbeat.core.job import JobSpec  # noqa: E402
 from backbeat.core.keys import occurrence_id  # noqa: E402
-from backbeat.core.message import dumps  # noqa: E402
+from backbeat.core.state import RunState  # noqa: E402
 from backbeat.runtime.duties import policies  # noqa: E402
+from backbeat.runtime.ports import Event  # noqa: E402
 from backbeat.runtime.recorder import Recorder  # noqa: E402
 from backbeat.store.connect import connect  # noqa: E402
 from backbeat.store.events import EventStreams  # noqa: E402
-from backbeat.store.scripts import run_many, script  # noqa: E402
 from backbeat.store.slots import Slots  # noqa: E402
 from backbeat.store.store import Store  # noqa: E402
 
 way, count, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-A_TRANSACTION, JOBS, AT_ONCE = 2_000, 500, 250
+A_TRANSACTION, JOBS = 2_000, 500
 
 
 def server_cpu() -> float:
@@ -48,36 +49,42 @@ def timed(write: Callable[[], object], runs: int) -> dict[str, float]:
 
 
 def events(store: Store) -> None:
-    """Runs that lived in the ledger: submitted, claimed and finished by its own scripts."""
+    """Runs that lived in the ledger: submitted, claimed and finished."""
     store.slots.client.flushall()
     names = [f"reports.number{n:03d}" for n in range(JOBS)]
     store.index.put_many(JobSpec(name, "jobs.work", pool="reports") for name in names)
     template = store.index.template_of(names[0])
     moment = store.slots.now_ms() // 1000 * 1000
-    for at in range(0, count, AT_ONCE):
-        runs = [(names[n % JOBS], moment - n // JOBS * 1000) for n in range(at, min(at + AT_ONCE, count))]
-        ids = [occurrence_id(*run) for run in runs]
-        same = ["q", template.queue, "tid", template.id, "x", '[[7,"eu"],{"full":true}]']
-        told = dumps({"result": '{"rows": 42}'})
-        for name, argv in (
-            ("submit", [["0", "60000", "0", "", dumps(["j", job, "n", str(nominal), *same])] for job, nominal in runs]),
-            ("claim", [["host:1:bench", "30000", "worker1@host", "", "0", "60000", "1000", "", ""]] * len(ids)),
-            ("finish", [["host:1:bench", "1", "succeeded", "", told, "0", "60000", "1000", ""]] * len(ids)),
-        ):
-            slots = [store.slots.of(run_id) for run_id in ids]
-            calls = [
-                (script(name), [keys.run(run_id), keys.timers], [keys.prefix, run_id, *args])
-                for keys, run_id, args in zip(slots, ids, argv, strict=True)
-            ]
-            run_many(store.slots.client, calls)
+    same = {"q": template.queue, "tid": template.id, "x": '[[7,"eu"],{"full":true}]'}
+
+    def live(n: int) -> None:
+        job, nominal = names[n % JOBS], moment - n // JOBS * 1000
+        run_id = occurrence_id(job, nominal)
+        store.ledger.submit(run_id, {"j": job, "n": nominal, **same}, "")
+        claim = store.ledger.claim(run_id, "host:1:bench", 30, "worker1@host")
+        store.ledger.finish(run_id, "host:1:bench", claim.attempt, RunState.SUCCEEDED, {"result": '{"rows": 42}'})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(live, range(count), chunksize=100))
 
 
-def ours() -> dict[str, float]:
-    """The recorder of a keeper, from the first event to the last acknowledgement."""
+class Caught:
+    """Keeps what the recorder hands over."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Event]] = []
+
+    def record(self, told: Sequence[Event]) -> None:
+        """One batch."""
+        self.batches.append(list(told))
+
+
+def drained(history: object) -> tuple[Callable[[], None], EventStreams]:
+    """What records all the events of the ledger, from the first to the last acknowledgement."""
     store = Store(Slots(connect(os.environ["REDIS_URL"], timeout=60.0)))
     events(store)
     streams = EventStreams(store.slots, "bench")
-    recorder = Recorder(streams, DatabaseHistory(), lambda run_id, tid: policies(store, run_id, tid))
+    recorder = Recorder(streams, history, lambda run_id, tid: policies(store, run_id, tid))
     recorder.start()
     waited = streams.backlog()
 
@@ -86,17 +93,29 @@ def ours() -> dict[str, float]:
         while left:
             left -= recorder.step(1)
 
-    figures = timed(drain, count)
-    stored = Run.objects.filter(state="succeeded", attempts=1, task="jobs.work", pool="reports")
-    fine = stored.exclude(started_at=None).exclude(finished_at=None).filter(args=[7, "eu"], result='{"rows": 42}')
+    return drain, streams
+
+
+def ours() -> dict[str, float]:
+    """The recorder of a keeper."""
+    drain, streams = drained(DatabaseHistory())
+    return timed(drain, count) | {"left": streams.backlog()} | stored()
+
+
+def writing() -> dict[str, float]:
+    """The same batches, read before: from events in memory to the commit."""
+    caught = Caught()
+    drained(caught)[0]()
+    history = DatabaseHistory()
+    return timed(lambda: [history.record(batch) for batch in caught.batches], count) | stored()
+
+
+def stored() -> dict[str, int]:
+    """Whether everything is there as it was told."""
+    fine = Run.objects.filter(state="succeeded", attempts=1, task="jobs.work", pool="reports", args=[7, "eu"])
+    fine = fine.exclude(started_at=None).exclude(finished_at=None).filter(result='{"rows": 42}')
     attempts = Attempt.objects.filter(number=1, state="succeeded", worker="worker1@host")
-    return {
-        **figures,
-        "stored_runs": Run.objects.count(),
-        "stored_attempts": attempts.count(),
-        "different": count - fine.count(),
-        "left": streams.backlog(),
-    }
+    return {"stored_runs": Run.objects.count(), "stored_attempts": attempts.count(), "different": count - fine.count()}
 
 
 def copied(tables: dict) -> Callable[[], None]:
@@ -145,8 +164,8 @@ def main() -> dict[str, float]:
 
         call_command("migrate", verbosity=0)
         return {}
-    if way == "backbeat":
-        return ours()
+    if way in ("backbeat", "writing"):
+        return ours() if way == "backbeat" else writing()
     tables = pickle.loads(file.read_bytes())
     if way == "copy":
         return timed(copied(tables), count)
