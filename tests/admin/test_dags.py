@@ -108,7 +108,7 @@ def test_a_name_that_a_job_has_is_refused_and_a_graph_is_no_node() -> None:
 
     with pytest.raises(GraphError, match="the name 'work' belongs to a job"):
         dags.save(replace(GRAPH, name="work"))
-    with pytest.raises(GraphError, match="no job 'etl'"):
+    with pytest.raises(GraphError, match="'etl' is a DAG, and a node runs a job"):
         dags.save(Graph("outer", (Node("a", "etl"),)))
 
 

@@ -88,6 +88,7 @@ def test_a_file_is_planned_without_any_server(tmp_path: Path) -> None:
     assert answer.code == 0, answer.err
     assert "4 nodes, 4 edges, 3 levels, 2 side by side at most" in answer.out
     assert "chord 1: b, c → d" in answer.out
+    assert "series-parallel: a → (b | c) → d" in answer.out
     assert "2 because the parent has other children" in answer.out
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from backbeat.core.dag_check import validated
 from backbeat.core.dag_files import read
 from backbeat.errors import GraphError
 
@@ -80,3 +83,12 @@ def test_everything_that_is_odd_about_a_recorded_graph_is_told_at_once(data: Any
 
     for sentence in sentences:
         assert sentence in str(refused.value)
+
+
+def test_the_graph_of_the_howto_can_run() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "import-a-graph.md").read_text()
+
+    dag = validated(read(yaml.safe_load(page.split("```yaml")[1].split("```")[0])), {"commands.run"})
+
+    assert [str(node.rule) for node in dag.nodes] == ["all_success", "all_success", "any_failed"]
+    assert dag.params == {"day": "today"}

@@ -28,14 +28,16 @@ from backbeat.store.store import open_store
 def known_jobs() -> frozenset[str]:
     """The jobs that nodes may name: those of the code and those of the database. Graphs are not among them."""
     named = Job.objects.exclude(task=DAG_TASK).filter(orphaned_at=None).values_list("name", flat=True)
-    graphs = {name for name, job in registry.jobs.items() if job.dag is not None}
-    return frozenset((*registry.jobs, *named)) - graphs
+    return frozenset((*registry.jobs, *named)) - _graph_names()
 
 
 def problems(graph: Graph, jobs: Collection[str] | None = None) -> list[Problem]:
     """Everything that is wrong with a graph, or only odd; in the words of `backbeat dag plan`."""
-    found = check(graph, known_jobs() if jobs is None else jobs)
-    return [*_reserved(graph), *_starts(graph), *found]
+    graphs_there = _graph_names()
+    found = check(graph, (known_jobs() if jobs is None else frozenset(jobs)) | graphs_there)
+    wrong = [*_reserved(graph), *_starts(graph), *_nested(graph, graphs_there)]
+    # An error makes what is only odd beside the point.
+    return [*wrong, *(problem for problem in found if not (wrong and problem.warning))]
 
 
 def save(graph: Graph, *, actor: str = "", source: str = Source.ADMIN, dry_run: bool = False) -> None:
@@ -90,6 +92,18 @@ def _row(name: str) -> Dag:
         there = Dag.objects.values_list("name", flat=True)
         raise UnknownJob(f"no DAG {name!r} is stored here.{nearest(name, there)} Those of the code stay in the code.")
     return row
+
+
+def _graph_names() -> frozenset[str]:
+    stored = Dag.objects.values_list("name", flat=True)
+    return frozenset((*stored, *(name for name, job in registry.jobs.items() if job.dag is not None)))
+
+
+def _nested(graph: Graph, graphs_there: Collection[str]) -> Iterator[Problem]:
+    for node in graph.nodes:
+        if node.job in graphs_there:
+            text = f"node {node.id!r}: {node.job!r} is a DAG, and a node runs a job. Put that DAG's nodes into this one."
+            yield Problem("job", text, (node.id,))
 
 
 def _reserved(graph: Graph) -> Iterator[Problem]:

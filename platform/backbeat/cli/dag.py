@@ -142,15 +142,17 @@ def _overview(graph: Dag, source: str) -> dict[str, Any]:
 
 def _facts(planned: Any, workers: int) -> dict[str, Any]:
     from backbeat.core.plan_cost import cost
+    from backbeat.core.plan_series import decompose
     from backbeat.core.plan_text import ledger_edges
 
-    estimate = cost(planned, workers)
+    estimate, tree = cost(planned, workers), decompose(planned.shape)
     return {
         "dag": planned.dag.name,
         "version": planned.dag.version,
         "nodes": len(planned.dag.nodes),
         "edges": len(planned.shape.parents),
         "levels": [list(level) for level in planned.levels],
+        "series_parallel": str(tree) if tree else None,
         "critical_path": list(planned.critical_path),
         "critical_seconds": planned.critical_seconds,
         "serial_seconds": estimate.serial,

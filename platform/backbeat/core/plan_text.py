@@ -12,9 +12,11 @@ from backbeat.core.plan import Plan
 from backbeat.core.plan_cost import cost
 from backbeat.core.plan_reduce import reduction
 from backbeat.core.plan_segments import Kind, Why, why_ledger
+from backbeat.core.plan_series import decompose
 
 ROWS = 200
 """Nodes and edges listed one by one; a longer list is cut, and says so."""
+_LINE = 110
 
 
 def text(plan: Plan, workers: int = 2, rows: int = ROWS) -> str:
@@ -77,7 +79,16 @@ def _head(plan: Plan, workers: int) -> list[str]:
         f"{sizes}, {plan.width} side by side at most",
         f"critical path {_time(plan.critical_seconds)}: {shown}",
         f"{times}; {_count(estimate.messages, 'message')}, {bytes_}",
+        *_shape(plan),
     ]
+
+
+def _shape(plan: Plan) -> list[str]:
+    """Of a small graph, whether it is made of nothing but "one after another" and "side by side", and how."""
+    if len(plan.dag.nodes) > ROWS:
+        return []
+    tree = str(decompose(plan.shape) or "")
+    return [f"series-parallel: {tree if len(tree) <= _LINE else 'yes'}" if tree else "not series-parallel"]
 
 
 def _nodes(plan: Plan, rows: int) -> list[str]:
