@@ -1,0 +1,23 @@
+"""Bare Celery: an app for its worker, and `worker_celery.py N` to fill its queue. Settings are JSON in the environment."""
+
+import json
+import os
+import sys
+
+from celery import Celery
+from worker_effects import effect
+
+app = Celery("bench", broker=os.environ["BROKER_URL"])
+app.conf.update(json.loads(os.environ["CELERY_SETTINGS"]))
+
+
+@app.task(name="bench.work", ignore_result=True)
+def work(number: int) -> None:
+    """The job."""
+    effect(number)
+
+
+if __name__ == "__main__":
+    with app.producer_pool.acquire(block=True) as producer:
+        for number in range(int(sys.argv[1])):
+            work.apply_async((number,), producer=producer)

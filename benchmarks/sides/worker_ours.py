@@ -1,0 +1,69 @@
+"""Backbeat: an app for its worker, and `worker_ours.py N BATCH` to fill its queue: N schedules come due, and are fired."""
+
+import sys
+
+from worker_effects import effect
+
+from backbeat import Backbeat, job
+from backbeat.core.job import JobSpec, Overlap, Schedule
+from backbeat.core.when import Every
+from backbeat.runtime.firing import Firer
+from backbeat.runtime.publisher import Publisher
+from backbeat.store.leases import Leases
+from backbeat.store.outbox import Outbox
+from backbeat.store.store import Store, open_store
+
+app = Backbeat("bench")
+JOBS = 32
+
+
+@job("bench.work", overlap="allow")
+def work(number: int) -> None:
+    """The job."""
+    effect(number)
+
+
+def fill(store: Store, count: int, batch: int) -> None:
+    """Make the runs and their messages, as a scheduler does, and bring those to the broker that go through the outbox."""
+    specs = [
+        JobSpec(
+            f"bench.j{part}",
+            "bench.work",
+            tuple(Schedule(Every("1d"), key=str(number), args=(number,)) for number in range(part, count, JOBS)),
+            overlap=Overlap.ALLOW,
+            batch=batch,
+        )
+        for part in range(JOBS)
+    ]
+    store.index.put_many(specs)
+    moment = store.slots.now_ms() - 1000
+    for keys in store.slots.all:
+        if ids := store.slots.client.zrange(keys.due, 0, -1):
+            store.slots.client.zadd(keys.due, dict.fromkeys(ids, moment))
+    firer, leases = Firer(store), Leases(store.slots, "bench", 600).take(range(store.slots.count))
+    while firer.step(leases) == 0:
+        pass
+    if not store.slots.direct:
+        publish(store)
+
+
+def publish(store: Store) -> None:
+    """Empty the outbox."""
+    publisher = Publisher(app, Outbox(store.slots, "bench"))
+    publisher.begin()
+    while publisher.step():
+        pass
+    publisher.close()
+
+
+def ended(store: Store) -> int:
+    """How many runs history will hear have succeeded."""
+    events = (fields for keys in store.slots.all for _, fields in store.slots.client.xrange(keys.events))
+    return sum(fields["k"] == "finished" and fields["state"] == "succeeded" for fields in events)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        fill(open_store(), int(sys.argv[1]), int(sys.argv[2]))
+    else:
+        print(ended(open_store()))

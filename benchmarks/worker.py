@@ -1,0 +1,154 @@
+"""How many jobs a second does a worker do, with claims and history on?
+
+usage: worker.py [--rounds 3] [--count 4000] [--broker redis|rabbitmq] [--sides backbeat,batched,celery,…]
+
+Equal for all: a Redis-compatible server a round (append-only file, everysec), two worker processes, a job that appends its
+number to a file in one write, messages that are all there before the worker starts. The rate is that of the last nine
+tenths, counted in the file; every number must stand there once. Bare Celery has the settings of ours (acks_late, prefetch 1,
+events on); `celery-no-events` has them off. Ours claims and finishes each run in the ledger, and its events are counted in
+the stream that history is made of. `batched` is `batch=100`, and gets ten times as many. dramatiq, taskiq and huey have
+Redis alone; taskiq and dramatiq acknowledge after the work, huey does not acknowledge.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import harness
+
+from backbeat.conf import Settings
+from backbeat.runtime.app_defaults import defaults
+from tests.support.processes import OwnProcess
+from tests.support.servers import RabbitServer, RedisServer
+
+OURS_ALONE = ("task_routes", "worker_consumer", "beat_scheduler", "result_backend", "redbeat_redis_url", "redbeat_redis_options")
+EVENTS = ("worker_send_task_events", "task_send_sent_event", "task_track_started")
+CELERY = ("celery", "worker", "-Q", "default.p5", "-c", "2", "-l", "WARNING")
+PATIENCE = 240.0
+WORKERS = {
+    "backbeat": ("worker_ours", CELERY),
+    "batched": ("worker_ours", CELERY),
+    "celery": ("worker_celery", CELERY),
+    "celery-no-events": ("worker_celery", CELERY),
+    "dramatiq": ("worker_dramatiq", ("dramatiq", "worker_dramatiq", "-p", "2", "-t", "4")),
+    "taskiq": ("worker_taskiq", ("taskiq", "worker", "worker_taskiq:broker", "-w", "2", "--log-level", "WARNING")),
+    "huey": ("worker_huey", ("huey.bin.huey_consumer", "worker_huey.huey", "-w", "2", "-k", "process", "-q")),
+}
+ON_REDIS = ("dramatiq", "taskiq", "huey")
+
+
+def main() -> None:
+    """Measure, interleaved, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=4_000)
+    parser.add_argument("--broker", choices=("redis", "rabbitmq"), default="redis")
+    parser.add_argument("--sides", default=",".join(WORKERS))
+    options = parser.parse_args()
+
+    names = [name for name in options.sides.split(",") if options.broker == "redis" or name not in ON_REDIS]
+    with brokers(options.broker) as (redis, broker_url):
+        sides = {name: lambda name=name: measured(name, options.count, redis, broker_url) for name in names}
+        answers = harness.in_turn(options.rounds, sides)
+    rows = [("", "jobs/s"), *((name, f"{harness.median(found, 'jobs_per_s'):,.0f}") for name, found in answers.items())]
+    ratios = {
+        f"{ours} / {peer}": harness.paired(answers[ours], answers[peer], "jobs_per_s")
+        for ours in ("backbeat", "batched")
+        for peer in names
+        if ours in answers and peer not in ("backbeat", "batched")
+    }
+    checks = {
+        check: sum(answer[check] for name in ("backbeat", "batched") for answer in answers.get(name, ()))
+        for check in ("lost", "doubled", "unrecorded")
+    }
+    harness.report("worker", rows, ratios, answers, checks)
+
+
+@contextmanager
+def brokers(kind: str) -> Iterator[tuple[RedisServer, str]]:
+    """The ledger's server, and the URL of the broker."""
+    with harness.folder() as place:
+        servers: list[Any] = [RedisServer(place)]
+        if kind == "rabbitmq":
+            (place / "rabbit").mkdir(mode=0o711)
+            servers.append(RabbitServer(place / "rabbit"))
+        for server in servers:
+            server.start()
+        try:
+            yield servers[0], servers[-1].url if kind == "rabbitmq" else servers[0].tcp_url
+        finally:
+            for server in reversed(servers):
+                server.stop()
+
+
+def measured(name: str, count: int, redis: RedisServer, broker_url: str) -> dict[str, Any]:
+    """Fill the queue, start the worker, count effects until all are there."""
+    module, command = WORKERS[name]
+    ours, total = module == "worker_ours", count * 10 if name == "batched" else count
+    with redis.client() as client:
+        client.flushall()
+    with harness.folder() as place:
+        env = environment(name, redis, broker_url, place)
+        python = Path(sys.executable) if ours or "celery" in name else harness.peer_python()
+        batch = ["100" if name == "batched" else "1"] if ours else []
+        subprocess.run([python, f"{module}.py", str(total), *batch], cwd=harness.SIDES, env=env, check=True)
+        worker = OwnProcess(name, argv_of(python, module, command), harness.SIDES, env)
+        worker.log = place / "worker.log"
+        worker.start()
+        try:
+            rate = drained(worker, place / "effects", total)
+        finally:
+            worker.stop(signal.SIGTERM)
+        numbers = (place / "effects").read_text().split()
+        told = total
+        if ours:
+            done = subprocess.run(
+                [python, f"{module}.py"], cwd=harness.SIDES, env=env, check=True, capture_output=True, text=True
+            )
+            told = int(done.stdout)
+    lost, doubled = total - len(set(numbers)), len(numbers) - len(set(numbers))
+    return {"jobs_per_s": rate, "lost": lost, "doubled": doubled, "unrecorded": total - told}
+
+
+def argv_of(python: Path, module: str, command: Sequence[str]) -> list[str | Path]:
+    """The worker's command line; Celery's needs the name of the app."""
+    program, *arguments = command
+    return [python, "-m", program, *(["-A", module] if program == "celery" else []), *arguments]
+
+
+def environment(name: str, redis: RedisServer, broker_url: str, place: Path) -> dict[str, str]:
+    """What all sides are told."""
+    celery = defaults(Settings(redis_url=redis.tcp_url, broker_url=broker_url, database_url=f"sqlite:///{place}/x.sqlite3"))
+    same = {option: value for option, value in celery.items() if option not in OURS_ALONE}
+    if name == "celery-no-events":
+        same |= dict.fromkeys(EVENTS, False)
+    own = {"PYTHONPATH": os.pathsep.join([str(harness.ROOT / "platform"), str(harness.SIDES)]), "EFFECTS": str(place / "effects")}
+    urls = {"BROKER_URL": broker_url, "REDIS_URL": redis.tcp_url, "DATABASE_URL": f"sqlite:///{place}/x.sqlite3"}
+    return {**os.environ, **own, **urls, "BACKBEAT_HOME": str(place), "CELERY_SETTINGS": json.dumps(same)}
+
+
+def drained(worker: OwnProcess, effects: Path, total: int) -> float:
+    """Jobs a second from the first tenth to the last job."""
+    began: tuple[float, int] | None = None
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and worker.alive:
+        count, now = effects.read_bytes().count(b"\n") if effects.exists() else 0, time.monotonic()
+        if began is None and count >= total // 10:
+            began = now, count
+        if began is not None and count >= total:
+            # The effect comes before the acknowledgement and, with us, before the end is told.
+            time.sleep(1)
+            return (count - began[1]) / max(now - began[0], 1e-3)
+        time.sleep(0.01)
+    raise RuntimeError(f"{worker.name}: not all jobs were done\n{worker.logs(4000)}")
+
+
+main()
