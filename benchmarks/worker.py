@@ -31,13 +31,15 @@ from tests.support.servers import RabbitServer, RedisServer
 
 OURS_ALONE = ("task_routes", "worker_consumer", "beat_scheduler", "result_backend", "redbeat_redis_url", "redbeat_redis_options")
 EVENTS = ("worker_send_task_events", "task_send_sent_event", "task_track_started")
-CELERY = ("celery", "worker", "-Q", "default.p5", "-c", "2", "-l", "WARNING")
+CELERY = ("celery", "worker", "-c", "2", "-l", "WARNING", "-Q")
+BARE = "bare.p5"
+"""A queue of its own: on RabbitMQ ours has a dead letter queue, of which bare Celery does not know."""
 PATIENCE = 240.0
 WORKERS = {
-    "backbeat": ("worker_ours", CELERY),
-    "batched": ("worker_ours", CELERY),
-    "celery": ("worker_celery", CELERY),
-    "celery-no-events": ("worker_celery", CELERY),
+    "backbeat": ("worker_ours", (*CELERY, "default.p5")),
+    "batched": ("worker_ours", (*CELERY, "default.p5")),
+    "celery": ("worker_celery", (*CELERY, BARE)),
+    "celery-no-events": ("worker_celery", (*CELERY, BARE)),
     "dramatiq": ("worker_dramatiq", ("dramatiq", "worker_dramatiq", "-p", "2", "-t", "4")),
     "taskiq": ("worker_taskiq", ("taskiq", "worker", "worker_taskiq:broker", "-w", "2", "--log-level", "WARNING")),
     "huey": ("worker_huey", ("huey.bin.huey_consumer", "worker_huey.huey", "-w", "2", "-k", "process", "-q")),
@@ -127,7 +129,7 @@ def argv_of(python: Path, module: str, command: Sequence[str]) -> list[str | Pat
 def environment(name: str, redis: RedisServer, broker_url: str, place: Path) -> dict[str, str]:
     """What all sides are told."""
     celery = defaults(Settings(redis_url=redis.tcp_url, broker_url=broker_url, database_url=f"sqlite:///{place}/x.sqlite3"))
-    same = {option: value for option, value in celery.items() if option not in OURS_ALONE}
+    same = {option: value for option, value in celery.items() if option not in OURS_ALONE} | {"task_default_queue": BARE}
     if name == "celery-no-events":
         same |= dict.fromkeys(EVENTS, False)
     own = {"PYTHONPATH": os.pathsep.join([str(harness.ROOT / "platform"), str(harness.SIDES)]), "EFFECTS": str(place / "effects")}
