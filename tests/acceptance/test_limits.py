@@ -31,6 +31,9 @@ def work(tenant: str, seconds: float = 0.1) -> None:
 def paced() -> None:
     effect("begin")
 
+@job("limited.long", timeout="2h")
+def long() -> None: ...
+
 @job("limited.first", max_concurrency=1)
 def first(number: int) -> int:
     time.sleep(0.1)
@@ -129,3 +132,9 @@ def test_what_comes_after_a_run_in_a_chain_is_not_forgotten_while_it_waits(site:
 
     seconds = lambda: {line.split()[0] for line in site.effects_file.read_text().splitlines() if line.startswith("second-")}  # noqa: E731
     eventually(lambda: seconds() == {f"second-{number}" for number in range(4)}, within=60, message=site.story)
+
+
+def test_a_worker_on_rabbitmq_names_jobs_that_outlast_consumer_timeout(site: Deployment) -> None:
+    told = "may run longer: limited.long (2h)" in site.processes["two"].logs(1_000_000)
+
+    assert told is not site.store.slots.direct

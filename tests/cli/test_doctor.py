@@ -11,12 +11,19 @@ from typing import Any
 
 import pytest
 
+from backbeat.core.job import JobSpec
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.processes import free_port
 from tests.support.servers import RedisServer
 
 pytestmark = pytest.mark.redis
+
+LIVE = """
+from backbeat.store.store import open_store
+from backbeat.store.vitals import processes
+print([one.name for one in processes(open_store().slots) if one.kind == "worker" and one.figures["queues"]])
+"""
 
 
 @pytest.fixture
@@ -47,6 +54,19 @@ def test_all_is_well_while_everything_runs(deployment: Deployment) -> None:
     checks = eventually(healthy, within=40, every=0.5, message=deployment.story)
     assert "worker@test" in checks["workers"]["detail"]
     assert checks["jobs"]["detail"].endswith("loaded from probe_jobs")
+
+
+def test_a_queue_without_a_worker_and_a_run_too_long_for_rabbitmq_are_named(deployment: Deployment) -> None:
+    deployment.define(JobSpec("reports.long", "probe.work", pool="reports", timeout=7200.0))
+    deployment.worker()
+    eventually(lambda: "worker@test" in deployment.command(sys.executable, "-c", LIVE), within=40, message=deployment.story)
+
+    _, checks = doctor(deployment, BROKER_URL="amqp://127.0.0.1:1//")
+
+    assert checks["queues"]["detail"] == "no live worker consumes queue reports.p5, which reports.long use"
+    assert checks["queues"]["cure"] == "Start one: backbeat worker --pool reports"
+    assert "after 30m, and these may run longer: reports.long (2h)" in checks["consumer_timeout"]["detail"]
+    assert "BACKBEAT_CONSUMER_TIMEOUT=2h13m" in checks["consumer_timeout"]["cure"]
 
 
 def test_stopped_processes_are_missed(deployment: Deployment) -> None:

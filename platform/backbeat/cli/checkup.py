@@ -17,6 +17,7 @@ from backbeat.store import health
 
 if TYPE_CHECKING:
     from backbeat.runtime.status import Status
+    from backbeat.store.store import Store
 
 OK, PROBLEM, UNREACHABLE = "ok", "problem", "unreachable"
 _SKEW_MS = 2_000
@@ -97,7 +98,9 @@ def _redis(conf: Settings) -> Iterator[Check]:
                 f"redis {finding.name}", OK if finding.ok else PROBLEM, finding.detail, "" if finding.ok else finding.cure
             )
         yield _clock(client)
-        yield from _processes(status(store))
+        state = status(store)
+        yield from _processes(state)
+        yield from _queues(store, state, conf)
     except StoreUnavailable as error:
         yield Check("redis", UNREACHABLE, str(error), "Start the deployment with `backbeat dev`, or correct REDIS_URL.")
 
@@ -126,6 +129,23 @@ def _processes(state: Status) -> Iterator[Check]:
             "entries", PROBLEM, f"{state.parked_count} could not be evaluated: {names}", "backbeat scheduler status says why."
         )
     yield _waiting("history", "events", state.backlog, state.backlog_ms, "the keeper's log says why the database refuses them")
+
+
+def _queues(store: Store, state: Status, conf: Settings) -> Iterator[Check]:
+    from backbeat.runtime.app_defaults import is_redis
+    from backbeat.runtime.queue_check import longer_timeout, named, outlasting, policies_of_all, unserved
+
+    policies = list(policies_of_all(store))
+    lonely = unserved(policies, state.processes, state.now)
+    for queue, jobs in sorted(lonely.items()):
+        pool = queue.rpartition(".p")[0] or queue
+        cure = f"Start one: backbeat worker --pool {pool}"
+        yield Check("queues", PROBLEM, f"no live worker consumes queue {queue}, which {named(jobs)} use", cure)
+    timeouts = [(job, template.timeout) for job, template in policies]
+    if not is_redis(conf.broker_url) and (sentence := outlasting(timeouts, conf.consumer_timeout)):
+        yield Check("consumer_timeout", PROBLEM, sentence, longer_timeout(timeouts))
+    elif not lonely:
+        yield Check("queues", OK, f"those of {len(policies)} defined jobs fit the workers")
 
 
 def _alive(state: Status, kind: str, otherwise: str, command: str) -> Check:

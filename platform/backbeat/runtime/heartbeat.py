@@ -10,13 +10,15 @@ from typing import Any
 
 from celery import bootsteps, signals
 
-from backbeat.conf import settings
-from backbeat.runtime import settling
+from backbeat.conf import Settings, settings
+from backbeat.runtime import registry, settling
+from backbeat.runtime.app_defaults import is_redis
 from backbeat.runtime.hands import Why, closing, hands, stirred
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.place import listen
 from backbeat.runtime.pulse import Pulse
+from backbeat.runtime.queue_check import longer_timeout, outlasting
 from backbeat.runtime.request import JobRequest, requests
 from backbeat.runtime.watch import STEP, STOP_GRACE, Watch
 from backbeat.runtime.worker_signs import connected, figures, idle, pool_of
@@ -93,6 +95,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool is up."""
         conf = settings()
+        _warn_of_long_runs(conf)
         JobRequest.processes = pool_of(worker) == "prefork"
         if not JobRequest.processes:
             listen()
@@ -158,6 +161,13 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
             self._pulse.write()
         except Exception as error:  # noqa: BLE001 - the runs' leases matter more than what this worker says of itself
             log.warning("the vital signs of this worker were not written: %s", error)
+
+
+def _warn_of_long_runs(conf: Settings) -> None:
+    """RabbitMQ closes the channel of a run that outlasts its consumer_timeout: the run goes on, what waits here goes back."""
+    jobs = [(job.name, job.spec.timeout) for job in registry.jobs.values()]
+    if not is_redis(conf.broker_url) and (sentence := outlasting(jobs, conf.consumer_timeout)):
+        log.warning("%s. %s", sentence, longer_timeout(jobs))
 
 
 def active_ids() -> set[str]:
