@@ -45,6 +45,7 @@ def specs(kind: str) -> Iterator[JobSpec]:
     yield JobSpec(f"{kind}.hard", "probe.loop", pool=kind, timeout=0.5)
     yield JobSpec(f"{kind}.again", "probe.loop", pool=kind, timeout=0.5, retry=Retry(1, delay="100ms"))
     yield JobSpec(f"{kind}.deaf", "probe.work", pool=kind, timeout=0.5)
+    yield JobSpec(f"{kind}.book", "probe.book", pool=kind, timeout=0.5)
     yield JobSpec(f"{kind}.stubborn", "probe.stubborn", pool=kind, timeout=0.5)
     yield JobSpec(f"{kind}-end.loop", "probe.loop", pool=f"{kind}-end")
     yield JobSpec(f"{kind}-end.work", "probe.work", pool=f"{kind}-end")
@@ -168,6 +169,18 @@ class TestWhileTheWorkerLives:
             assert attempts(steady, run_id) == ["timed_out", "timed_out"]
 
         scenario(steady)
+
+    def test_work_in_the_database_stays_with_the_run_or_goes_with_it(self, steady: Deployment) -> None:
+        steady.rows("CREATE TABLE booked (run_id varchar(200) NOT NULL)")
+        done, late = {}, {}
+        for kind in KINDS:
+            # One after the other: on SQLite a transaction holds the database.
+            done[kind] = steady.submit(f"{kind}.book", "done")
+            ends_as(steady, done[kind], "succeeded")
+            late[kind] = steady.submit(f"{kind}.book", "late", seconds=5.0)
+            ends_as(steady, late[kind], "timed_out")
+
+        assert sorted(run_id for (run_id,) in steady.rows("SELECT run_id FROM booked")) == sorted(done.values())
 
     @pytest.mark.parametrize("job", ["deaf", "stubborn"])
     def test_code_that_does_not_let_itself_be_stopped_is_over_in_time_all_the_same(self, steady: Deployment, job: str) -> None:

@@ -83,6 +83,15 @@ def stubborn(seconds: float) -> str:
     effect("end")
     return "too late"
 
+@job("probe.book", transactional=True)
+def book(seconds: float = 0.0) -> None:
+    from django.db import connection
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO booked (run_id) VALUES (%s)", [current_run().id])
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.02)
+
 @job("probe.says")
 def says(text: str) -> None:
     current_run().log.info("it says %s", text)
