@@ -42,7 +42,7 @@ class World:
 
     def fields(self, run_id: str) -> Mapping[str, Any]:
         template = Template("jobs.pay")
-        self.store.index.keep_template(run_id, template)
+        self.store.index.keep_template(run_id, template, "jobs.pay")
         return {"j": "jobs.pay", "n": "", "q": template.queue, "tid": template.id, "x": "[[],\t{}]"}
 
     def deliver(self, run_id: str, who: str, lease: float = LEASE) -> int:

@@ -70,12 +70,17 @@ def test_a_queue_without_a_worker_and_a_run_too_long_for_rabbitmq_are_named(depl
 
 
 def test_stopped_processes_are_missed(deployment: Deployment) -> None:
+    columns = "run_id, job, arguments, policies, delay, queue, reason, results, asked_at, error"
+    values = "'a:1', 'a', '[]', '', 0, '', '', 0, '2026-01-01', 'no job is named a'"
+    deployment.rows(f"INSERT INTO backbeat_submission ({columns}) VALUES ({values})")
     code, checks = doctor(deployment)
 
     assert code == 1
     assert checks["schedulers"]["cure"].startswith("Start one: celery")
     assert checks["keepers"]["cure"] == "Start one: backbeat keeper"
     assert checks["workers"]["cure"] == "Start one: backbeat worker --pool default"
+    assert checks["submissions"]["detail"].startswith("1 runs that were asked for wait")
+    assert checks["submissions"]["cure"] == "A keeper must run; no job is named a."
 
 
 def test_a_module_that_does_not_load_is_named_with_file_and_line(deployment: Deployment) -> None:

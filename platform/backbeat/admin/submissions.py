@@ -86,6 +86,15 @@ def waiting(jobs: Iterable[str]) -> int:
     return Submission.objects.filter(job__in=list(jobs), sent_at=None).count()
 
 
+def unsent() -> tuple[int, int, str]:
+    """How many runs that were asked for have not reached Redis, for how long (ms) the oldest, and why not if that is known."""
+    rows = Submission.objects.filter(sent_at=None).order_by("asked_at")
+    oldest = rows.first()
+    if oldest is None:
+        return 0, 0, ""
+    return rows.count(), round((timezone.now() - oldest.asked_at).total_seconds() * 1000), oldest.error
+
+
 def _sent_or_noted(row: Submission) -> bool:
     try:
         _send(row)

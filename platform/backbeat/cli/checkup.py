@@ -197,7 +197,11 @@ def _database() -> Iterator[Check]:
     if pending:
         yield Check("database", PROBLEM, f"migrations are pending: {', '.join(pending)}", "Run `python manage.py migrate`.")
     else:
+        from backbeat.admin.submissions import unsent
+
         yield Check("database", OK, f"{connection.vendor}, every migration applied")
+        count, age, why = unsent()
+        yield _waiting("submissions", "runs that were asked for", count, age, why or "it sends them when Redis is back")
 
 
 def _broker(app: Any, conf: Settings) -> Iterator[Check]:
