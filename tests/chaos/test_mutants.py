@@ -110,8 +110,10 @@ def a_submitter_dies(world: World) -> None:
     """After its first word to Redis. Then the message, if there is one, reaches a worker."""
     run_id = "jobs.pay:died"
     fields = world.fields(run_id)
-    with pytest.raises(Died):
-        Ledger(Slots(Mortal(world.store.slots.client), "m", 4, True, 60.0, 60.0)).submit(run_id, fields, run_id)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as mortal, pytest.raises(Died):
+        mortal.setattr(scripts.Script, "__call__", _last_word(scripts.Script.__call__))
+        mortal.setattr(redis.Redis, "lpush", _last_word(redis.Redis.lpush))
+        world.ledger.submit(run_id, fields, run_id)
     if world.store.slots.client.lrem("default.p5", 1, run_id) and (attempt := world.deliver(run_id, "a")):
         world.end(run_id, "a", attempt)
 
@@ -120,18 +122,14 @@ class Died(Exception):
     """This process is gone."""
 
 
-class Mortal:
-    """A connection whose owner is killed once its first command has been carried out."""
+def _last_word(inner: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that is carried out, and after which its process is killed."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+    def call(*args: Any) -> Any:
+        inner(*args)
+        raise Died
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            getattr(self._client, name)(*args)
-            raise Died
-
-        return call
+    return call
 
 
 def violations(facts: list[tuple[str, str, str, int]]) -> set[str]:
