@@ -1,6 +1,7 @@
 """How fast do graphs run, against Celery's own chain and chord in the same worker on the same broker?
 
 usage: dag.py [--rounds 3] [--fan 1000] [--layer 100] [--graph FILE] [--plan FILE] [--no-rabbitmq]
+              [--only WORD]
 
 Equal for all: one Redis-compatible server (append-only file, everysec) for queues, results and the ledger, one worker
 process with two children, no-op functions that note begin and end in a file by one clock; Celery's tasks ignore their
@@ -179,27 +180,33 @@ def main() -> None:
     parser.add_argument("--graph", type=Path)
     parser.add_argument("--plan", type=Path)
     parser.add_argument("--no-rabbitmq", action="store_true")
+    parser.add_argument("--only", default="", help="measure only sides whose name holds this word")
     options = parser.parse_args()
 
     figures: dict[str, list[dict[str, Any]]] = {}
     checks = {"lost": 0, "doubled": 0}
     with site() as made:
-        figures |= harness.in_turn(options.rounds, sides_on_redis(made, options))
+        figures |= in_turn(sides_on_redis(made, options), options)
         memory = ledger_bytes(made)
         checks = {name: checks[name] + getattr(made, name) for name in checks}
     if not options.no_rabbitmq and RabbitServer.SCRIPT.exists():
         with site("rabbitmq") as made:
-            figures |= harness.in_turn(options.rounds, sides_on_rabbitmq(made))
+            figures |= in_turn(sides_on_rabbitmq(made), options)
             checks = {name: checks[name] + getattr(made, name) for name in checks}
-    if options.graph:
+    if options.graph and options.only in "timed":
         with site("redis", "-P", "threads", children=64) as made:
             figures |= harness.in_turn(1, {"timed": lambda: timed(made, options.graph)})
             checks = {name: checks[name] + getattr(made, name) for name in checks}
-    figures |= harness.in_turn(options.rounds, planning(options.plan))
+    figures |= in_turn(planning(options.plan), options)
     ratios = ratios_of(figures)
     rows = [("side", "figures"), *((name, shown(answers)) for name, answers in figures.items())]
     rows += [("", ""), *((name, f"{ratio:.2f}") for name, ratio in ratios.items())]
     harness.report("dag", rows, ratios, {**figures, "ledger_bytes_per_node": memory}, checks)
+
+
+def in_turn(sides: dict[str, Callable[[], dict[str, Any]]], options: Any) -> dict[str, list[dict[str, Any]]]:
+    """Those that were asked for, in turn."""
+    return harness.in_turn(options.rounds, {name: side for name, side in sides.items() if options.only in name})
 
 
 def sides_on_redis(made: Site, options: Any) -> dict[str, Callable[[], dict[str, Any]]]:
