@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from django.db import close_old_connections
 
 from backbeat.admin.backfills import DatabaseBackfills
@@ -20,17 +23,20 @@ def database_duties() -> list[Duty]:
     """The duties of one keeper. Several keepers may do them at once."""
     backfills = BackfillKeeper(open_store(), DatabaseBackfills())
     return [
-        Duty("claims", _forget, FORGET_EVERY),
-        Duty("submissions", _send, SEND_EVERY),
+        Duty("claims", DatabaseGate().forget, FORGET_EVERY),
+        Duty("submissions", send_waiting, SEND_EVERY),
         Duty("backfills", backfills.step, BACKFILL_EVERY),
     ]
 
 
-def _forget() -> int:
-    close_old_connections()
-    return DatabaseGate().forget()
+def outliving_outages(duty: Duty) -> Duty:
+    """The same duty, that asks for a new connection when the database closed the one that its thread had."""
+    return replace(duty, step=_afresh(duty.step))
 
 
-def _send() -> int:
-    close_old_connections()
-    return send_waiting()
+def _afresh(step: Callable[[], int]) -> Callable[[], int]:
+    def stepped() -> int:
+        close_old_connections()
+        return step()
+
+    return stepped

@@ -24,7 +24,7 @@ def keeper(name: str | None, loglevel: str) -> None:
     app = use_app(name)
 
     from backbeat.admin.definitions import DatabaseDefinitions
-    from backbeat.admin.duties import database_duties
+    from backbeat.admin.duties import database_duties, outliving_outages
     from backbeat.admin.history import DatabaseHistory
     from backbeat.runtime.duties import duties
     from backbeat.runtime.keeper import Keeper
@@ -32,4 +32,4 @@ def keeper(name: str | None, loglevel: str) -> None:
     from backbeat.store.store import open_store
 
     found = [*duties(app, DatabaseHistory(), DatabaseDefinitions()), *database_duties()]
-    Keeper(found, KeeperSigns(open_store().slots)).run()
+    Keeper([outliving_outages(duty) for duty in found], KeeperSigns(open_store().slots)).run()
