@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from backbeat.core.dag import Dag
+from backbeat.core.dag import Dag, Engine
 from backbeat.core.dag_files import read
 from tests.acceptance.test_dags import NODES, ended, submit, sync
 from tests.core.graphs import ABSENT, RECORDED, load
+from tests.support.dag_proof import JOBS, Proof, random_case
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.servers import RedisServer
 
+KILLS = 2
 SMALL = [
     path
     for path in RECORDED
@@ -29,7 +31,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) ->
         client.flushall()
     made = Deployment(tmp_path_factory.mktemp("dagkills"), redis_server.url, BACKBEAT_RUN_LEASE="3s", BACKBEAT_REQUEUE_AFTER="4s")
     (made.folder / "probe_nodes.py").write_text(NODES)
-    (made.folder / "celeryconfig.py").write_text('imports = ("probe_nodes",)\n')
+    (made.folder / "proof_jobs.py").write_text(JOBS)
+    (made.folder / "celeryconfig.py").write_text('imports = ("probe_nodes", "proof_jobs")\n')
     sync(made)
     made.keeper()
     yield made
@@ -60,6 +63,30 @@ def test_a_recorded_graph_ends_though_its_workers_are_killed(site: Deployment, p
     assert {state for _, state, _ in rows} == {"succeeded"}
     _in_order(site, dag, run_id)
     survivor.stop()
+
+
+@pytest.mark.slow
+def test_random_graphs_end_as_the_rules_say_though_workers_and_keepers_are_killed(site: Deployment) -> None:
+    engines = (Engine.CANVAS, Engine.LEDGER)
+    cases = [random_case(seed, engine=engines[seed % 2]) for seed in range(700, 716)]
+    for case in cases:
+        submit(site, case.dag)
+    done = lambda: sum(name.startswith("random") for name in site.effects())  # noqa: E731
+
+    keeper = site.processes["keeper"]
+    for kill in range(KILLS):
+        worker, goal = site.worker(f"victim{kill}"), done() + 15
+        eventually(lambda goal=goal: done() >= goal, within=60, message=site.story)
+        worker.kill()
+        keeper.kill()
+        keeper = site.keeper(f"keeper{kill}")
+    site.worker("last")
+
+    for case in cases:
+        ended(site, case.run_id, within=120)
+    proof = Proof(site)
+    for case in cases:
+        proof.check(case, kills=KILLS)
 
 
 def _in_order(site: Deployment, dag: Dag, run_id: str) -> None:
