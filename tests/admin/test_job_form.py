@@ -253,3 +253,26 @@ def test_who_may_change_jobs_may_change_their_schedules(client: Client, django_u
 
     assert response.status_code == 302, errors_of(response)
     assert [one.when for one in definitions.to_spec(Job.objects.get()).schedules] == [Cron("0 5 * * *")]
+
+
+def test_limits_are_saved_in_the_words_of_the_code(admin_client: Client) -> None:
+    limits = {"max_concurrency": "3", "concurrency_key": "tenant", "rate": "100 / m", "rate_burst": "5"}
+
+    response = saved(admin_client, form_of(None, {}, **limits))
+
+    assert response.status_code == 302, errors_of(response)
+    spec = definitions.to_spec(Job.objects.get())
+    assert (spec.max_concurrency, spec.concurrency_key, spec.rate, spec.rate_burst) == (3, "{tenant}", "100/m", 5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"rate": "fast"}, "expected starts in a time, such as"),
+        ({"concurrency_key": "tenant"}, "expected max_concurrency beside it"),
+        ({"max_concurrency": "1", "concurrency_key": "{}"}, "expected the name of an argument"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(admin_client: Client, limits: dict[str, str], sentence: str) -> None:
+    assert sentence in errors_of(saved(admin_client, form_of(None, {}, **limits)))
+    assert not Job.objects.exists()
