@@ -240,7 +240,8 @@ def test_the_command_prunes_by_age_and_shows_what_is_left(
     assert list(Run.objects.values_list("pk", flat=True)) == ["j:new"]
     shown = json.loads(asked("show", "-o", "json").output)
     assert (shown["event_backlog"], shown["retention_s"]) == (0, None)
-    assert ("backbeat_run_rest" in {one["table"] for one in shown["tables"]}) == (each_database == "postgresql")
+    tables = {one["table"] for one in shown["tables"]}
+    assert tables >= {"backbeat_run_rest", "backbeat_dagrun"} if each_database == "postgresql" else tables == set()
     assert "kept for: ever" in asked("show").output
 
 

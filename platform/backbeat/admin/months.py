@@ -78,9 +78,10 @@ def sizes(using: str = "default") -> list[dict[str, Any]]:
         return []
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT tree.relid::regclass::text, greatest(reltuples, 0)::bigint, pg_total_relation_size(tree.relid) "
-            "FROM unnest(%s::text[]) AS parent, pg_partition_tree(parent::regclass) AS tree JOIN pg_class ON oid = tree.relid "
-            "WHERE isleaf ORDER BY 1",
+            "SELECT oid::regclass::text, greatest(reltuples, 0)::bigint, pg_total_relation_size(oid) "
+            "FROM unnest(%s::text[]) AS whole "
+            "LEFT JOIN LATERAL pg_partition_tree(whole::regclass) AS part ON part.isleaf "
+            "JOIN pg_class ON oid = coalesce(part.relid, whole::regclass) ORDER BY 1",
             [[_RUNS, _ATTEMPTS, _OMISSIONS, _DAG_RUNS]],
         )
         return [{"table": table, "rows": rows, "bytes": size} for table, rows, size in cursor.fetchall()]

@@ -7,8 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 COUNTED = 10_000
@@ -23,17 +22,6 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic only for
         """How many rows there are, at most COUNTED."""
         rows: Any = self.object_list
         return len(rows) if not isinstance(rows, QuerySet) else rows.order_by().values("pk")[:COUNTED].count()
-
-
-def about(model: type[Model], using: str = "default") -> int | None:
-    """How many rows the planner believes a table to have; None where the database keeps no such figure."""
-    connection = connections[using]
-    if connection.vendor != "postgresql":
-        return None
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])  # noqa: SLF001 - public, only spelt privately
-        found = cursor.fetchone()
-    return int(found[0]) if found and found[0] >= 0 else None
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only for type checkers
