@@ -191,3 +191,16 @@ def test_a_run_that_has_not_waited_long_stays_in_its_queue(rig: Rig) -> None:
 
     assert rig.store.ledger.get(run_id)["q"] == rig.queue
     assert rig.waiting() == 1
+
+
+@pytest.mark.parametrize("field", ["bf", "d"])
+def test_a_run_of_a_backfill_and_a_node_of_its_dag_run_stay_behind_live_work(rig: Rig, field: str) -> None:
+    rig.reaper = Reaper(rig.store, 30, rig.lines, aging=0.0)
+    run_id = rig.submit("a")
+    dag_run = f"{run_id}-whole"
+    rig.store.slots.client.hset(rig.store.slots.of(dag_run).run(dag_run), mapping={"s": "running", "bf": "1"})
+    rig.store.slots.client.hset(rig.store.slots.of(run_id).run(run_id), field, "1" if field == "bf" else dag_run)
+
+    rig.looked_at(run_id)
+
+    assert rig.store.ledger.get(run_id)["q"] == rig.queue

@@ -8,6 +8,7 @@ import time
 from backbeat.core.priority import raised
 from backbeat.core.state import RunState
 from backbeat.errors import BackbeatError
+from backbeat.runtime.backfill import LANE
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.lines import Lines
 from backbeat.runtime.redeliver import message_of
@@ -83,7 +84,14 @@ class Reaper:
 
     def _urgent_by_now(self, seen: Waiting) -> str | None:
         """The more urgent queue in which a run shall wait from now on. Its older message is dropped when its turn comes."""
-        return raised(seen.fields["q"]) if self._waited_ms(seen) >= self._aging * 1000 else None
+        if self._waited_ms(seen) < self._aging * 1000 or self._of_backfill(seen):
+            return None
+        return raised(seen.fields["q"])
+
+    def _of_backfill(self, seen: Waiting) -> bool:
+        """Whether all other work is to overtake the run for as long as there is any: it, or its DAG run, is a backfill's."""
+        dag_run = seen.fields.get("d")
+        return LANE in seen.fields or (bool(dag_run) and LANE in self.store.ledger.get(str(dag_run)))
 
     def _waited_ms(self, seen: Waiting) -> int:
         """Since its last message was sent. A run that was only fired was queued when it was created."""
