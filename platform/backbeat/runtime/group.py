@@ -153,6 +153,8 @@ class Group:
     def _stopped(self, hand: Hand) -> None:
         """The work of one run was ended from outside; Ignore when the rest can't go on either."""
         attempt, text = hand.attempt, hand.kept.text
+        # Whoever ended this one may have given the others back.
+        self._looked_at = 0.0
         log.info("run %s: attempt %d was stopped: %s", attempt.run_id, attempt.number, hand.why)
         if not hand.ended and hand.why is Why.CANCEL:
             self._note(attempt, Outcome(RunState.CANCELLED), text)

@@ -93,6 +93,7 @@ class Watch:
         log.warning("run %s: attempt %d is over its hard time limit (%g s)", run_id, hand.attempt.number, hand.hard)
         _, retry_in = settling.timed_out(run_id, settling.by_number(hand.attempt.number), error, hand.kept.text)
         hand.ended = True
+        self._free_the_others(hand)
         hand.stop(Why.TIMEOUT)
         if retry_in is None:
             self._tell_failure(run_id, error)
@@ -105,7 +106,17 @@ class Watch:
         elif hand.why in (Why.CLOSING, Why.OUTAGE):
             settling.released(run_id, mine, hand.why, text)
         hand.ended = True
+        self._free_the_others(hand)
         log.warning("run %s: attempt %d can't be interrupted; it is over, but keeps its slot", run_id, hand.attempt.number)
+
+    def _free_the_others(self, hand: Hand) -> None:
+        """Runs that came in one message with code that may never end need not wait for it."""
+        who = hand.attempt.fields.get("who")
+        for request in requests():
+            if hand.attempt.run_id in request.group:
+                for run_id in request.group:
+                    if run_id != hand.attempt.run_id:
+                        settling.released(run_id, lambda run: run.get("who") == who, Why.TIMEOUT)
 
     def _tell_failure(self, run_id: str, error: Exception) -> None:
         for request in requests():
