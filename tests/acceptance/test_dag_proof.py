@@ -19,7 +19,7 @@ from tests.support.servers import RedisServer
 SAMPLE = [
     path for path in RECORDED if path.stem in ("blast-small", "montage-2mass-01d", "nf-core-methylseq", "spack-closure-py-torch")
 ]
-MANY_RANDOM = 300
+MANY_RANDOM = 150
 FADING = {"run", "dag", "graph", "done", "dags", "timers", "busy"}
 """What a key's name begins with when it belongs to runs."""
 

@@ -137,10 +137,11 @@ class Proof:
             need = _needed(case.dag.by_id[name].rule, above, states)
             if lines:
                 assert min(lines)[0] > need, f"{case.run_id}/{name} began at line {min(lines)[0]}, its parents ended at {need}"
-            # What never ran ended when its last parent did.
-            over[name] = (
-                max(_over(self._lines[case.run_id][label]) for label in mine[name]) if lines else max(above.values(), default=-1)
-            )
+            if lines:
+                over[name] = max(_over(self._lines[case.run_id][label]) for label in mine[name])
+            else:
+                # A map over nothing ends as soon as it may begin; what never ran ended when its last parent did.
+                over[name] = need if states[name] == OK else max(above.values(), default=-1)
 
 
 def _over(lines: Iterable[tuple[int, str]]) -> int:
