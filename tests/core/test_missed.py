@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backbeat.core import missed as module
 from backbeat.core.entry import Timing
 from backbeat.core.missed import Missed, missed
 from backbeat.core.when import Cron, Every, Once, When, to_ms
@@ -36,11 +35,9 @@ def test_the_bounds_of_a_schedule_hold() -> None:
     assert missed(timing, T0, T0 + 10 * HOUR) == Missed(T0 + 2 * HOUR, T0 + 4 * HOUR, 3)
 
 
-def test_a_count_that_would_take_too_long_is_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WALK", 10)
-
-    assert missed(Timing(Cron("* * * * *")), T0, T0 + HOUR) == Missed(T0 + 60_000, T0 + 600_000, 10, exact=False)
-    assert missed(Timing(Cron("* * * * *")), T0, T0 + 600_000) == Missed(T0 + 60_000, T0 + 600_000, 10, exact=True)
+def test_a_count_that_would_take_too_long_is_a_lower_bound() -> None:
+    assert missed(Timing(Cron("* * * * *")), T0, T0 + HOUR, most=10) == Missed(T0 + 60_000, T0 + 600_000, 10, exact=False)
+    assert missed(Timing(Cron("* * * * *")), T0, T0 + 600_000, most=10) == Missed(T0 + 60_000, T0 + 600_000, 10, exact=True)
 
 
 @pytest.mark.parametrize("interval", ["7m", "1h", "90s"])
