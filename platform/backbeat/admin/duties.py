@@ -15,8 +15,7 @@ from backbeat.runtime.keeper import Duty
 from backbeat.store.store import open_store
 
 FORGET_EVERY = 60.0
-SEND_EVERY = 1.0
-BACKFILL_EVERY = 0.5
+SEND_EVERY = 2.0
 
 
 def database_duties() -> list[Duty]:
@@ -25,7 +24,7 @@ def database_duties() -> list[Duty]:
     return [
         Duty("claims", DatabaseGate().forget, FORGET_EVERY),
         Duty("submissions", send_waiting, SEND_EVERY),
-        Duty("backfills", backfills.step, BACKFILL_EVERY),
+        Duty("backfills", backfills.step, backfills.pause),
     ]
 
 

@@ -21,6 +21,8 @@ from backbeat.store.store import Store
 
 log = logging.getLogger("backbeat.keeper")
 
+LOOK_EVERY, LOOK_FOR_NEW_EVERY = 0.5, 3.0
+"""Seconds between two looks at the backfills, and while there is none."""
 LOWEST = 0
 """The priority of every run of a backfill, and of every node of such a DAG run."""
 LANE = "bf"
@@ -82,11 +84,18 @@ class BackfillKeeper:
         self._absent: dict[str, int] = {}
         """When (epoch ms) a run that was asked for was first seen nowhere."""
         self._never_made: set[str] = set()
+        self._any = False
+
+    def pause(self) -> float:
+        """Seconds until the next look: while there is no backfill, as on most days, looking often only costs."""
+        return LOOK_EVERY if self._any else LOOK_FOR_NEW_EVERY
 
     def step(self) -> int:
         """Returns how much was done. Never raises for an outage of Redis."""
+        orders = self.backfills.open()
+        self._any = bool(orders)
         try:
-            return sum(self._carry_out(order) for order in self.backfills.open())
+            return sum(self._carry_out(order) for order in orders)
         except (*OUTAGE, StoreUnavailable) as error:
             log.warning("Redis does not answer: %s", error)
             return 0

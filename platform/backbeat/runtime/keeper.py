@@ -22,8 +22,13 @@ class Duty:
 
     name: str
     step: Callable[[], int]
-    idle: float
+    idle: float | Callable[[], float]
     begin: Callable[[], object] = lambda: None
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait after a step that did nothing."""
+        return self.idle if isinstance(self.idle, float) else self.idle()
 
 
 @dataclass(slots=True)
@@ -102,7 +107,7 @@ class Keeper:
                 count = duty.step()
                 done.note(count)
                 if not count:
-                    self._stopping.wait(duty.idle)
+                    self._stopping.wait(duty.pause)
             except Exception as error:
                 done.fail(error)
                 log.exception("%s: will be tried again", duty.name)

@@ -31,7 +31,7 @@ class KeeperSigns:
         return {
             "duties": {
                 name: {
-                    "idle": round(max(0.0, now - done.moved - duty.idle), 1),
+                    "idle": round(max(0.0, now - done.moved - duty.pause), 1),
                     "count": done.count,
                     "failures": done.failures,
                     "error": done.error,
@@ -44,4 +44,4 @@ class KeeperSigns:
 def idle(work: Work) -> float:
     """Seconds for which the duty that stands still for longest should have moved on already."""
     now = time.monotonic()
-    return max((now - done.moved - duty.idle for duty, done in work.values()), default=0.0)
+    return max((now - done.moved - duty.pause for duty, done in work.values()), default=0.0)
