@@ -14,6 +14,9 @@ ENGINES = {
     "postgres": "django.db.backends.postgresql",
 }
 
+KEPT_OPEN = 60
+"""Seconds for which a thread keeps its connection from one piece of work to the next."""
+
 
 def database(url: str) -> dict[str, Any]:
     """The entry for `sqlite:///path` or `postgresql://user:password@host:port/name?option=value`.
@@ -39,6 +42,8 @@ def _sqlite(name: str) -> dict[str, Any]:
     return {
         "ENGINE": ENGINES["sqlite"],
         "NAME": name if name == ":memory:" else path,
+        # Opening it costs a keeper that looks at it each second more than its questions do.
+        "CONN_MAX_AGE": KEPT_OPEN,
         "OPTIONS": {
             # Writers queue for the lock when their transaction begins. With SQLite's default, a reader that turns
             # writer fails at once ("database is locked"), however long the timeout is.
@@ -62,7 +67,7 @@ def _postgresql(parts: Any, name: str, options: dict[str, str]) -> dict[str, Any
         # A socket folder may be given as ?host=/path, as libpq has it.
         "HOST": options.pop("host", "") or unquote(parts.hostname or ""),
         "PORT": str(port or options.pop("port", "")),
-        "CONN_MAX_AGE": int(options.pop("conn_max_age", "60")),
+        "CONN_MAX_AGE": int(options.pop("conn_max_age", KEPT_OPEN)),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
     }

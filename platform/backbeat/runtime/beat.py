@@ -15,15 +15,17 @@ from backbeat.runtime.beat_addresses import adopt_addresses
 from backbeat.runtime.firing import Firer, Gate
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.leading import Leader
+from backbeat.runtime.lookout import Lookout
 from backbeat.runtime.pulse import Pulse
 from backbeat.runtime.redbeat import Mirror, MirrorThread
+from backbeat.store.edits import Edits
 from backbeat.store.leases import Leases
 from backbeat.store.store import open_store
 
 log = logging.getLogger("backbeat.beat")
 
 IDLE = 0.5
-"""Longest sleep (seconds) between two looks at the index: how late an edit may be noticed."""
+"""Longest sleep (seconds) between two looks whether the index was edited: how late an edit may be noticed."""
 
 
 class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
@@ -39,6 +41,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
         self.leader = Leader(leases, conf.scheduler_lease, self.pulse.calls)
         self.gate = Gate(told="ledger" if isinstance(app, Backbeat) else "stock")
         self.firer = Firer(self.store, self.pulse.moved, self.gate)
+        self.lookout = Lookout(Edits(self.store.slots))
         self.mirror: MirrorThread | None = None
         super().__init__(app, **kwargs)
         # RedBeat's one lock for everything is what the shard leases replace.
@@ -54,13 +57,15 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat is untyped
         """Fire what is due in the led shards; returns the seconds until there is something to do."""
         began = time.monotonic()
         try:
-            wait = self.firer.step(self.leader.leases())
+            leases = self.leader.leases()
+            if self.lookout.needed(leases, self.gate.open):
+                self.lookout.looked(self.firer.step(leases))
         except OUTAGE as error:
             log.warning("Redis does not answer, so nothing fires: %s", error)
             return 1.0
         self.firer.meter.ticked(time.monotonic() - began)
         self.pulse.moved()
-        return min(wait, IDLE)
+        return min(self.lookout.left(), IDLE)
 
     def _figures(self) -> dict[str, Any]:
         return {**self.firer.meter.figures(), "rebalances": self.leader.rebalances, "shards": self.leader.shards()}

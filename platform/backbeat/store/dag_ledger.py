@@ -147,6 +147,8 @@ class DagLedger:
 
     def due(self, limit: int, again: float) -> list[Look]:
         """The DAG runs at which somebody should look now, over all slots; each comes back after `again` seconds."""
+        if not self.slots.any(keys.dags for keys in self.slots.all):
+            return []
         calls = [(script("dag_due"), [keys.dags], [keys.prefix, limit, round(again * 1000)]) for keys in self.slots.all]
         return [
             Look(str(run_id), str(cancel), int(deadline) if deadline else None, int(now))

@@ -56,22 +56,29 @@ class EventStreams:
 
     def unfinished(self, count: int, idle_ms: int) -> list[RawEvent]:
         """Events that some consumer (this one before a crash, or a dead one) read but never recorded."""
-        return [event for stream in self._streams for event in self._taken_over(stream, count, idle_ms)]
-
-    def _taken_over(self, stream: str, count: int, idle_ms: int) -> list[RawEvent]:
-        client = self.slots.client
-        reply = self._asked(lambda: client.xautoclaim(stream, self._group, self.consumer, idle_ms, "0", count=count))
-        return [RawEvent(stream, entry_id, fields) for entry_id, fields in reply[1] if fields] if reply else []
+        pipe = self.slots.client.pipeline(transaction=False)
+        for stream in self._streams:
+            pipe.xautoclaim(stream, self._group, self.consumer, idle_ms, "0", count=count)
+        found: list[RawEvent] = []
+        for stream, reply in zip(self._streams, pipe.execute(raise_on_error=False), strict=True):
+            if isinstance(reply, Exception):
+                self._mend(reply)
+            else:
+                found += [RawEvent(stream, entry_id, fields) for entry_id, fields in reply[1] if fields]
+        return found
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
         """The answer, or nothing when the group is gone: a Redis that came back empty needs a new one."""
         try:
             return ask()
         except ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            self.prepare()
+            self._mend(error)
             return None
+
+    def _mend(self, error: Exception) -> None:
+        if "NOGROUP" not in str(error):
+            raise error
+        self.prepare()
 
     def done(self, events: Sequence[RawEvent]) -> None:
         """Acknowledge and remove recorded events."""

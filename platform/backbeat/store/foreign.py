@@ -9,6 +9,7 @@ from typing import Any
 
 from backbeat.core.entry import Entry
 from backbeat.core.template import Template
+from backbeat.store.edits import Edits
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
 
@@ -51,6 +52,7 @@ class ForeignEntries:
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
+        self._edits = Edits(slots)
         self._in_step = f"{{{slots.prefix}}}:redbeat"
 
     def note_in_step(self, ttl: float) -> None:
@@ -78,7 +80,9 @@ class ForeignEntries:
         """Write them; False when a later leader has written, and this one must stop."""
         calls = (self._call(fence, one) for one in wanted)
         while chunk := list(islice(calls, BATCH)):
-            if not all(int(taken) for _, taken, _ in run_many(self.slots.client, chunk)):
+            replies = run_many(self.slots.client, chunk)
+            self._edits.note()
+            if not all(int(taken) for _, taken, _ in replies):
                 return False
         return True
 
@@ -105,6 +109,8 @@ class ForeignEntries:
 
     def fired(self, limit: int = BATCH) -> list[Report]:
         """Fires to report, at most `limit` a slot."""
+        if not self.slots.any(keys.fired for keys in self.slots.all):
+            return []
         pipe = self.slots.client.pipeline(transaction=False)
         for keys in self.slots.all:
             pipe.zrange(keys.fired, 0, limit - 1, withscores=True)

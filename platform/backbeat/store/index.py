@@ -13,6 +13,7 @@ from backbeat.core.job import JobSpec
 from backbeat.core.template import Template
 from backbeat.store.batch import Batch
 from backbeat.store.calendars import Calendars
+from backbeat.store.edits import Edits
 from backbeat.store.leases import Lease
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
@@ -56,6 +57,7 @@ class ScheduleIndex:
     def __init__(self, slots: Slots, calendars: Calendars | None = None) -> None:
         self.slots = slots
         self.calendars = calendars or Calendars(slots)
+        self._edits = Edits(slots)
         self._templates: dict[tuple[int, str], Template] = {}
         self._limits: dict[tuple[int, str], str] = {}
 
@@ -76,6 +78,7 @@ class ScheduleIndex:
         calls = (call for spec in specs for call in self._calls(spec, now, since or {}, had or {}))
         while chunk := list(islice(calls, PUT_BATCH)):
             run_many(self.slots.client, chunk)
+            self._edits.note()
             written += len(chunk)
         return written
 

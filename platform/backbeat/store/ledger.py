@@ -212,6 +212,8 @@ class Ledger:
 
         `grace` (seconds) is added to every lease: after an outage nobody could renew, and nobody is to blame.
         """
+        if not self.slots.any(keys.timers for keys in self.slots.all):
+            return []
         tail = self._tail()
         calls = [
             (script("reap"), [keys.timers], [keys.prefix, limit, LOSSES_BEFORE_QUARANTINE, round(grace * 1000), *tail])

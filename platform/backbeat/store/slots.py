@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,6 +47,10 @@ class Slots:
     def key_ttl_ms(self) -> int:
         """`key_ttl` as scripts take it."""
         return max(1, round(self.key_ttl * 1000))
+
+    def any(self, keys: Iterable[str]) -> bool:
+        """Whether one of these keys is there: one cheap question in place of many, for whoever mostly finds nothing."""
+        return bool(self.client.exists(*keys))
 
     def now_ms(self) -> int:
         """The one clock: the server's, in ms since the epoch."""
