@@ -132,7 +132,7 @@ def ask(pk: int, verb: str, *, actor: str, reason: str = "") -> Backfill:
     """
     found = Backfill.objects.select_for_update().filter(pk=pk).first()
     if found is None:
-        raise UnknownRun(f"there is no backfill {pk}; see `backbeat backfill list`.")
+        raise UnknownRun(f"there is no backfill {pk}; see `backbeat backfill ls`.")
     try:
         stage = core.after(verb, Stage(found.state))
     except KeyError:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from backbeat._version import __version__
+from backbeat.cli.outage import as_outage
 from backbeat.errors import (
     BackbeatError,
     ConfigurationError,
@@ -85,12 +86,17 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, LAZY[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error that we raise on purpose becomes one sentence and an exit code."""
+        """Run the command; an error that we raise on purpose, or an absent server, becomes one sentence and an exit code."""
         try:
             return super().invoke(ctx)
-        except BackbeatError as error:
-            click.echo(f"backbeat: {error}", err=True)
-            ctx.exit(exit_code(error))
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            said = error if isinstance(error, BackbeatError) else as_outage(error)
+            if said is None:
+                raise
+            click.echo(f"backbeat: {said}", err=True)
+            ctx.exit(exit_code(said))
 
 
 def exit_code(error: BackbeatError) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backbeat.cli.common import reaching_database, reaching_redis, use_app, use_django
+from backbeat.cli.common import use_app, use_django
 from backbeat.cli.listing import columns
 from backbeat.core.backfill import Mode
 from backbeat.core.duration import words
@@ -64,8 +64,7 @@ def plan(job: str, output: str, everything: bool, **wish: Any) -> None:
     from backbeat.admin.backfills import plan as plan_of
     from backbeat.admin.definitions import job_named
 
-    with reaching_database(), reaching_redis():
-        planned = plan_of(job_named(job), _wish(**wish))
+    planned = plan_of(job_named(job), _wish(**wish))
     if output == "json":
         click.echo(json.dumps(_plan_facts(planned), indent=2))
     else:
@@ -82,22 +81,20 @@ def run(job: str, output: str, reason: str, **wish: Any) -> None:
     from backbeat.admin.backfills import order
     from backbeat.admin.definitions import job_named
 
-    with reaching_database(), reaching_redis():
-        made = order(job_named(job), _wish(**wish), actor=getpass.getuser(), reason=reason)
-        facts = _facts(made)
+    made = order(job_named(job), _wish(**wish), actor=getpass.getuser(), reason=reason)
+    facts = _facts(made)
     click.echo(json.dumps(facts, indent=2) if output == "json" else made.pk)
 
 
-@backfill.command("list")
+@backfill.command("ls")
 @click.option("-n", "limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
 @_OUTPUT
-def list_(limit: int, output: str) -> None:
+def ls(limit: int, output: str) -> None:
     """List backfills, the newest first."""
     use_django()
     from backbeat.admin.models import Backfill
 
-    with reaching_database():
-        rows = [_facts(one) for one in Backfill.objects.order_by("-pk")[:limit]]
+    rows = [_facts(one) for one in Backfill.objects.order_by("-pk")[:limit]]
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
     else:
@@ -117,11 +114,10 @@ def show(pk: int, output: str) -> None:
     from backbeat.admin.models import Backfill
     from backbeat.errors import UnknownRun
 
-    with reaching_database():
-        found = Backfill.objects.filter(pk=pk).first()
-        if found is None:
-            raise UnknownRun(f"there is no backfill {pk}; see `backbeat backfill list`.")
-        facts = _facts(found)
+    found = Backfill.objects.filter(pk=pk).first()
+    if found is None:
+        raise UnknownRun(f"there is no backfill {pk}; see `backbeat backfill ls`.")
+    facts = _facts(found)
     if output == "json":
         click.echo(json.dumps(facts, indent=2))
         return
@@ -166,8 +162,7 @@ def _ask(pk: int, verb: str, reason: str) -> None:
     use_django()
     from backbeat.admin.backfills import ask
 
-    with reaching_database(), reaching_redis():
-        found = ask(pk, verb, actor=getpass.getuser(), reason=reason)
+    found = ask(pk, verb, actor=getpass.getuser(), reason=reason)
     click.echo(f"backfill {pk} is {found.state}")
 
 

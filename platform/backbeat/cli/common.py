@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backbeat.errors import ConfigurationError, StoreUnavailable
+from backbeat.errors import ConfigurationError
 
 DEFAULT_SETTINGS = "webadmin.settings"
 
@@ -45,27 +43,3 @@ def use_app(name: str | None = None) -> Any:
 
     use_django()
     return find_app(app_name(name))
-
-
-@contextmanager
-def reaching_redis() -> Iterator[None]:
-    """Turn an outage of Redis inside into StoreUnavailable, which says the cure and ends with exit code 5."""
-    from backbeat.runtime.insist import OUTAGE
-
-    try:
-        yield
-    except OUTAGE as error:
-        cure = "Start it, or point REDIS_URL at one that runs; `backbeat dev` brings its own."
-        raise StoreUnavailable(f"Redis does not answer: {str(error).rstrip('.')}. {cure}") from error
-
-
-@contextmanager
-def reaching_database() -> Iterator[None]:
-    """Turn an absent database inside into StoreUnavailable, which ends with exit code 5. Django must be set up."""
-    from django.db import InterfaceError, OperationalError
-
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        cure = "Jobs go on and events wait; start the database, or correct DATABASE_URL."
-        raise StoreUnavailable(f"The database does not answer: {str(error).strip()}. {cure}") from error

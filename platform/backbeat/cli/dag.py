@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backbeat.cli.common import reaching_database, use_app, use_django
+from backbeat.cli.common import use_app, use_django
 from backbeat.cli.dag_show import show
 from backbeat.cli.dag_sources import as_text, from_file, graphs, named
 from backbeat.cli.dag_verbs import cancel, go_on, hold, mark, rerun
@@ -115,11 +115,10 @@ def import_(file: Path, name: str | None, dry_run: bool, job: str, scale: float,
     use_app().loader.import_default_modules()
     from backbeat.admin import dags
 
-    with reaching_database():
-        for problem in dags.problems(graph):
-            if problem.warning:
-                click.echo(f"note: {problem.sentence}", err=True)
-        dags.save(graph, actor=getpass.getuser(), source="import", dry_run=dry_run)
+    for problem in dags.problems(graph):
+        if problem.warning:
+            click.echo(f"note: {problem.sentence}", err=True)
+    dags.save(graph, actor=getpass.getuser(), source="import", dry_run=dry_run)
     click.echo(f"{graph.name}: {len(graph.nodes)} nodes, version {graph.version}{' (only checked)' if dry_run else ''}")
 
 
@@ -130,8 +129,7 @@ def remove(name: str) -> None:
     use_django()
     from backbeat.admin import dags
 
-    with reaching_database():
-        dags.delete(name)
+    dags.delete(name)
     click.echo(f"{name} is removed")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from backbeat.cli.common import reaching_database, use_django
+from backbeat.cli.common import use_django
 from backbeat.core.gantt import Bar, lines, ordered, split
 from backbeat.core.state import TERMINAL, RunState
 from backbeat.core.when import to_ms
@@ -28,19 +28,18 @@ _ROWS = 200
 def show(run_id: str, watch: bool, output: str) -> None:
     """Draw a DAG run: · waits in a queue, █ works, ▒ worked more than once. Exit code 3 when nobody knows the run."""
     use_django()
-    with reaching_database():
-        while True:
-            facts, bars = _facts(run_id)
-            ended = facts["state"] in TERMINAL
-            if output == "json":
-                click.echo(json.dumps(facts | {"nodes": [_row(bar, facts["begun_ms"]) for bar in bars]}))
-            else:
-                if watch:
-                    click.clear()
-                _draw(facts, bars)
-            if ended or not watch:
-                break
-            time.sleep(_EVERY)
+    while True:
+        facts, bars = _facts(run_id)
+        ended = facts["state"] in TERMINAL
+        if output == "json":
+            click.echo(json.dumps(facts | {"nodes": [_row(bar, facts["begun_ms"]) for bar in bars]}))
+        else:
+            if watch:
+                click.clear()
+            _draw(facts, bars)
+        if ended or not watch:
+            break
+        time.sleep(_EVERY)
     if watch and facts["state"] != RunState.SUCCEEDED:
         raise click.exceptions.Exit(1)
 

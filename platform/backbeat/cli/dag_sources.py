@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backbeat.cli.common import reaching_database, use_app
-from backbeat.errors import BackbeatError, GraphError, StoreUnavailable, UnknownJob, nearest
+from backbeat.cli.common import use_app
+from backbeat.cli.outage import as_outage
+from backbeat.errors import GraphError, UnknownJob, nearest
 
 if TYPE_CHECKING:
     from backbeat.core.dag import Dag
@@ -22,12 +23,7 @@ def graphs() -> dict[str, tuple[Dag, str]]:
     from backbeat.runtime.registry import jobs
 
     found = {job.name: (job.dag, "code") for job in jobs.values() if job.dag is not None}
-    try:
-        stored = _stored()
-    except StoreUnavailable as error:
-        click.echo(f"note: only the graphs of the code are known. {error}", err=True)
-        stored = {}
-    return {**stored, **found}
+    return {**_stored(), **found}
 
 
 def named(what: str, job: str, scale: float, commands: bool = False) -> tuple[Dag, dict[str, float]]:
@@ -74,18 +70,24 @@ def _yaml(text: str) -> Any:
 
 
 def _stored() -> dict[str, tuple[Dag, str]]:
+    from django.db import DatabaseError
+
     from backbeat.admin.dag_rows import graph_in
     from backbeat.admin.models import Dag as Row
 
-    with reaching_database():
+    try:
         return {row.name: (graph_in(row), row.source) for row in Row.objects.all()}
+    except DatabaseError as error:
+        click.echo(f"note: only the graphs of the code are known. {as_outage(error) or error}", err=True)
+        return {}
 
 
 def _measured(name: str) -> dict[str, float]:
+    from django.db import DatabaseError
+
     from backbeat.admin.durations import durations_of
 
     try:
-        with reaching_database():
-            return durations_of(name)
-    except BackbeatError:
+        return durations_of(name)
+    except DatabaseError:
         return {}

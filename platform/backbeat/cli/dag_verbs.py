@@ -6,7 +6,6 @@ import getpass
 
 import click
 
-from backbeat.cli.common import reaching_redis
 from backbeat.core.state import RunState
 from backbeat.errors import UnknownRun
 
@@ -23,13 +22,12 @@ _REASON = click.option("--reason", default="", help="Why, for the next person.")
 @_REASON
 def rerun(run_id: str, nodes: tuple[str, ...], only: bool, reason: str) -> None:
     """Run nodes of a DAG run again and keep all other results. Exit code 3 when the run is not known any more."""
-    with reaching_redis():
-        from backbeat.runtime import deeds
-        from backbeat.store.store import open_store
+    from backbeat.runtime import deeds
+    from backbeat.store.store import open_store
 
-        named, items = deeds.parted(nodes)
-        by = deeds.By(getpass.getuser(), reason)
-        count = deeds.rerun(open_store(), run_id, by, named or None, items=items or None, descendants=not only)
+    named, items = deeds.parted(nodes)
+    by = deeds.By(getpass.getuser(), reason)
+    count = deeds.rerun(open_store(), run_id, by, named or None, items=items or None, descendants=not only)
     click.echo(f"{run_id}: {count} nodes run again" if count else f"{run_id}: nothing to run again")
 
 
@@ -40,11 +38,10 @@ def rerun(run_id: str, nodes: tuple[str, ...], only: bool, reason: str) -> None:
 @_REASON
 def mark(run_id: str, node: str, state: str, reason: str) -> None:
     """Declare a node succeeded or failed; what was given up because of it is decided anew."""
-    with reaching_redis():
-        from backbeat.runtime import deeds
-        from backbeat.store.store import open_store
+    from backbeat.runtime import deeds
+    from backbeat.store.store import open_store
 
-        count = deeds.mark(open_store(), run_id, node, RunState(state), deeds.By(getpass.getuser(), reason))
+    count = deeds.mark(open_store(), run_id, node, RunState(state), deeds.By(getpass.getuser(), reason))
     click.echo(f"{run_id}: {node} is {state}; {count} nodes are decided anew")
 
 
@@ -69,20 +66,18 @@ def go_on(run_id: str, reason: str) -> None:
 @_REASON
 def cancel(run_id: str, reason: str) -> None:
     """Stop a DAG run: nothing more starts, nodes at work are stopped."""
-    with reaching_redis():
-        from backbeat.runtime import deeds
-        from backbeat.store.store import open_store
+    from backbeat.runtime import deeds
+    from backbeat.store.store import open_store
 
-        outcome = deeds.cancel(open_store(), run_id, deeds.By(getpass.getuser(), reason))
+    outcome = deeds.cancel(open_store(), run_id, deeds.By(getpass.getuser(), reason))
     if outcome == "gone":
         raise UnknownRun(f"no unfinished run {run_id!r}.")
     click.echo(f"{run_id}: {'stopping' if outcome == 'asked' else outcome}")
 
 
 def _hold(run_id: str, reason: str, *, on: bool) -> None:
-    with reaching_redis():
-        from backbeat.runtime import deeds
-        from backbeat.store.store import open_store
+    from backbeat.runtime import deeds
+    from backbeat.store.store import open_store
 
-        deeds.hold(open_store(), run_id, deeds.By(getpass.getuser(), reason), on=on)
+    deeds.hold(open_store(), run_id, deeds.By(getpass.getuser(), reason), on=on)
     click.echo(f"{run_id}: {'held' if on else 'goes on'}")

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from backbeat.cli.common import reaching_redis
 from backbeat.cli.listing import columns
 
 _BAR = 40
@@ -22,12 +21,11 @@ def forecast(hours: int, top: int, output: str) -> None:
 
     Counts what the schedules ask for. Whether overlap, a pause to come or a misfire leaves something out, nobody knows yet.
     """
-    with reaching_redis():
-        from backbeat.runtime.forecast import as_data
-        from backbeat.runtime.forecast import forecast as counted
-        from backbeat.store.store import open_store
+    from backbeat.runtime.forecast import as_data
+    from backbeat.runtime.forecast import forecast as counted
+    from backbeat.store.store import open_store
 
-        data = as_data(counted(open_store(), hours), top)
+    data = as_data(counted(open_store(), hours), top)
     if output == "json":
         click.echo(json.dumps(data, indent=2))
     else:

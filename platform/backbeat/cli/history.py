@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-from backbeat.cli.common import reaching_redis, use_django
+from backbeat.cli.common import use_django
 from backbeat.conf import settings
 from backbeat.core.duration import seconds, words
 from backbeat.errors import DefinitionError
@@ -25,12 +25,11 @@ def history() -> None:
 def show(output: str) -> None:
     """Show how many events wait for history, and the tables of its months with rows (estimated) and bytes."""
     use_django()
-    with reaching_redis():
-        from backbeat.admin.months import sizes
-        from backbeat.runtime.status import status
-        from backbeat.store.store import open_store
+    from backbeat.admin.months import sizes
+    from backbeat.runtime.status import status
+    from backbeat.store.store import open_store
 
-        state, kept = status(open_store()), settings().history_retention
+    state, kept = status(open_store()), settings().history_retention
     tables = sizes()
     if output == "json":
         lag = {"event_backlog": state.backlog, "event_backlog_ms": state.backlog_ms, "retention_s": kept}

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import click
 
-from backbeat.cli.common import reaching_redis
 from backbeat.cli.import_handover import Handover
 from backbeat.cli.import_options import moving, moving_options, row_of
 from backbeat.cli.import_report import Report, Sheet
@@ -53,28 +52,27 @@ def redbeat(url: str | None, key_prefix: str, **options: Any) -> None:
     """
     how = moving("redbeat", options)
     url = url or settings().redis_url
-    with reaching_redis():
-        storage = RedBeatStorage(connect(url), key_prefix, f"{key_prefix}:lock")
-        if not options["dry_run"] and not options["shadow"]:
-            _refuse_beside_redbeat(storage)
-        raws = sorted(storage.load(storage.all()), key=lambda raw: raw.key)
-        if not raws:
-            raise NoEntries(f"there are no entries of RedBeat's under {key_prefix!r}; say where by --url and --key-prefix.")
-        sheet = _sheet(_shown_url(url), storage, raws, how, options["tz"])
-        report = Report([sheet], options["tz"], how.now, noun="entry")
-        if options["shadow"]:
-            shadow(
-                report,
-                lambda: _snapshots(storage, [raw.key for raw in raws]),
-                options["shadow"],
-                every=0.5,
-                grace=5.0,
-                output=options["output"],
-            )
-            return
-        keys = {taken.spec.name: f"{key_prefix}{taken.place}" for taken in sheet.taken()}
-        handover = Handover(storage, keys, open_store)
-        finish(report, options, before=handover.take_over)
+    storage = RedBeatStorage(connect(url), key_prefix, f"{key_prefix}:lock")
+    if not options["dry_run"] and not options["shadow"]:
+        _refuse_beside_redbeat(storage)
+    raws = sorted(storage.load(storage.all()), key=lambda raw: raw.key)
+    if not raws:
+        raise NoEntries(f"there are no entries of RedBeat's under {key_prefix!r}; say where by --url and --key-prefix.")
+    sheet = _sheet(_shown_url(url), storage, raws, how, options["tz"])
+    report = Report([sheet], options["tz"], how.now, noun="entry")
+    if options["shadow"]:
+        shadow(
+            report,
+            lambda: _snapshots(storage, [raw.key for raw in raws]),
+            options["shadow"],
+            every=0.5,
+            grace=5.0,
+            output=options["output"],
+        )
+        return
+    keys = {taken.spec.name: f"{key_prefix}{taken.place}" for taken in sheet.taken()}
+    handover = Handover(storage, keys, open_store)
+    finish(report, options, before=handover.take_over)
 
 
 def _snapshots(storage: RedBeatStorage, keys: list[str]) -> dict[str, Snapshot]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from backbeat.cli.common import reaching_database, reaching_redis, use_app, use_django
+from backbeat.cli.common import use_app, use_django
 from backbeat.cli.listing import columns
 from backbeat.cli.run_verbs import again, cancel, release, retry
 
@@ -51,10 +51,9 @@ def ls(text: str, limit: int, output: str) -> None:
 def show(run_id: str, output: str) -> None:
     """Show a run with its attempts. Exit code 3 when nobody knows it."""
     use_django()
-    with reaching_redis(), reaching_database():
-        from backbeat.cli.run_facts import details
+    from backbeat.cli.run_facts import details
 
-        facts = details(run_id)
+    facts = details(run_id)
     if output == "json":
         click.echo(json.dumps(facts, indent=2))
         return
@@ -72,10 +71,9 @@ def show(run_id: str, output: str) -> None:
 def logs(run_id: str, attempt: int | None, output: str) -> None:
     """Print what a run's attempts logged, with their tracebacks. They are kept when an attempt ends."""
     use_django()
-    with reaching_redis(), reaching_database():
-        from backbeat.cli.run_facts import details
+    from backbeat.cli.run_facts import details
 
-        tries = [one for one in details(run_id)["attempts"] if attempt in (None, one["attempt"])]
+    tries = [one for one in details(run_id)["attempts"] if attempt in (None, one["attempt"])]
     if output == "json":
         click.echo(json.dumps(tries, indent=2))
         return
@@ -100,15 +98,14 @@ def why(run_id: str, name: str | None, output: str) -> None:
 def explain(ask: Callable[[Any], Any], app: str | None, output: str) -> None:
     """Ask `backbeat.admin.why` something and print the answer."""
     use_django()
-    with reaching_redis():
-        from backbeat.admin import why as answers
-        from backbeat.cli.why_text import show as show_answer
-        from backbeat.store.store import open_store
+    from backbeat.admin import why as answers
+    from backbeat.cli.why_text import show as show_answer
+    from backbeat.store.store import open_store
 
-        if not open_store().slots.direct:
-            # Only a broker of its own is asked by way of the app.
-            use_app(app)
-        show_answer(ask(answers), output)
+    if not open_store().slots.direct:
+        # Only a broker of its own is asked by way of the app.
+        use_app(app)
+    show_answer(ask(answers), output)
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:

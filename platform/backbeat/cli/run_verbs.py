@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from backbeat.cli import exit_code
-from backbeat.cli.common import reaching_database, reaching_redis, use_app, use_django
+from backbeat.cli.common import use_app, use_django
 from backbeat.cli.job_run import arguments
 from backbeat.cli.listing import columns
 from backbeat.cli.run_where import chosen
@@ -108,16 +108,15 @@ def again(run_id: str, app: str | None, output: str, **given: Any) -> None:
     """Run a run's job once more, with the same arguments or with others, and print the new run's id."""
     # The code of the jobs knows which arguments fit.
     use_app(app).loader.import_default_modules()
-    with reaching_redis(), reaching_database():
-        from backbeat.admin.records import DatabaseRecords
-        from backbeat.runtime import repeat
-        from backbeat.store.store import open_store
+    from backbeat.admin.records import DatabaseRecords
+    from backbeat.runtime import repeat
+    from backbeat.store.store import open_store
 
-        other = given["args"] is not None or given["kwargs"] is not None
-        args, kwargs = arguments(given["args"] or "[]", given["kwargs"] or "{}") if other else (None, None)
-        new = repeat.again(
-            open_store(), DatabaseRecords(), run_id, args=args, kwargs=kwargs, key=given["key"], reason=given["reason"]
-        )
+    other = given["args"] is not None or given["kwargs"] is not None
+    args, kwargs = arguments(given["args"] or "[]", given["kwargs"] or "{}") if other else (None, None)
+    new = repeat.again(
+        open_store(), DatabaseRecords(), run_id, args=args, kwargs=kwargs, key=given["key"], reason=given["reason"]
+    )
     click.echo(json.dumps({"run": run_id, "new": new}) if output == "json" else new)
 
 
@@ -126,9 +125,8 @@ def _each(
 ) -> None:
     """Do it for each run, tell what came of each, and exit with the worst code."""
     use_django()
-    with reaching_redis(), reaching_database():
-        runs = chosen(ids, text, sure=sure, dry=dry, verb=name)
-        results = [Result(run_id, "meant") if dry else _tried(verb, run_id) for run_id in runs]
+    runs = chosen(ids, text, sure=sure, dry=dry, verb=name)
+    results = [Result(run_id, "meant") if dry else _tried(verb, run_id) for run_id in runs]
     if output == "json":
         click.echo(json.dumps([{"run": one.run, "outcome": one.outcome, "new": one.new or None} for one in results], indent=2))
     else:

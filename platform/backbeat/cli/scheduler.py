@@ -7,7 +7,6 @@ import sys
 
 import click
 
-from backbeat.cli.common import reaching_redis
 from backbeat.core.duration import seconds
 
 _MAX_OVERDUE = click.option(
@@ -28,11 +27,10 @@ def status_(max_overdue: str, output: str) -> None:
 
     Exit code 0: all well; 1: something is overdue, stuck or without a leader; 5: Redis does not answer.
     """
-    with reaching_redis():
-        from backbeat.runtime.status import as_data, status
-        from backbeat.store.store import open_store
+    from backbeat.runtime.status import as_data, status
+    from backbeat.store.store import open_store
 
-        state = status(open_store(), _ms(max_overdue))
+    state = status(open_store(), _ms(max_overdue))
     if output == "json":
         click.echo(json.dumps(as_data(state), indent=2))
     else:
@@ -51,11 +49,10 @@ def live(max_overdue: str, host: str) -> None:
     Wedged is a scheduler that lives and does not move on, or an overdue entry that stays where it is. A process that is
     gone is not: another takes over. Answers at once when nothing is overdue, else within three seconds.
     """
-    with reaching_redis():
-        from backbeat.runtime.liveness import wedged
-        from backbeat.store.store import open_store
+    from backbeat.runtime.liveness import wedged
+    from backbeat.store.store import open_store
 
-        found = wedged(open_store(), _ms(max_overdue), host)
+    found = wedged(open_store(), _ms(max_overdue), host)
     for problem in found:
         click.echo(f"{problem.code}: {problem.sentence} {problem.cure}", err=True)
     sys.exit(1 if found else 0)
@@ -68,24 +65,22 @@ def shards_(number: int | None) -> None:
 
     Every scheduler follows with its next renewal, within a second; no data moves. Exit code 2 for a number that can't be.
     """
-    with reaching_redis():
-        from backbeat.store.store import open_store
+    from backbeat.store.store import open_store
 
-        layout = open_store().layout
-        if number is not None:
-            layout.set_shards(number)
-        click.echo(layout.shards() or "no scheduler has come yet")
+    layout = open_store().layout
+    if number is not None:
+        layout.set_shards(number)
+    click.echo(layout.shards() or "no scheduler has come yet")
 
 
 @scheduler.command()
 def metrics() -> None:
     """Print everything as Prometheus metrics."""
-    with reaching_redis():
-        from backbeat.runtime.metrics import exposition
-        from backbeat.runtime.status import status
-        from backbeat.store.store import open_store
+    from backbeat.runtime.metrics import exposition
+    from backbeat.runtime.status import status
+    from backbeat.store.store import open_store
 
-        text = exposition(status(open_store()))
+    text = exposition(status(open_store()))
     click.echo(text, nl=False)
 
 
