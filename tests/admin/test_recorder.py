@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -127,6 +128,26 @@ def test_the_start_and_the_end_of_a_run_in_one_batch_or_two_give_the_same_rows(e
         assert one.queued_at <= one.started_at <= one.finished_at
         attempt = one.tries.get()
         assert (attempt.state, attempt.started_at, attempt.finished_at) == ("succeeded", one.started_at, one.finished_at)
+
+
+def test_events_that_come_one_by_one_wait_for_each_other_and_share_a_connection(each_database: str, store: Store) -> None:
+    resting = Recorder(EventStreams(store.slots, "one"), DatabaseHistory(), lambda *_: {}, rest=0.5)
+    resting.start()
+    began = time.monotonic()
+
+    counts, connected = [], set()
+    for name in "abc":
+        submitted(store, name)
+        begun(store, [f"j:{name}"])
+        counts.append(resting.step(1))
+        connected.add(connections["default"].connection)
+        ended(store, [f"j:{name}"])
+
+    assert counts == [1, 2, 2]
+    assert time.monotonic() - began > 2 * 0.5
+    assert len(connected) == 1
+    resting.step(1)
+    assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
 
 
 def test_two_recorders_share_the_work_and_every_run_has_one_row(

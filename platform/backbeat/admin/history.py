@@ -7,6 +7,7 @@ can't be read from is logged and passed over: one strange event must never stop 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -117,6 +118,10 @@ DEEDS = Merge(
 TABLES = (RUNS, ATTEMPTS, OMISSIONS, DAG_RUNS, DEEDS)
 
 
+KEPT = 60.0
+"""Seconds for which a connection serves one batch after another. For SQLite, closing the last one means writing all back."""
+
+
 class DatabaseHistory:
     """Writes history to one of Django's databases. Safe to use from several processes at once."""
 
@@ -125,7 +130,7 @@ class DatabaseHistory:
 
     def record(self, events: Sequence[Event]) -> None:
         """Store the events, all or none. Raises Django's OperationalError while the database is away."""
-        close_old_connections()
+        self._connect()
         rows: dict[int, list[Row]] = {id(table): [] for table in TABLES}
         for event in events:
             for table, row in rows_of(event):
@@ -142,6 +147,14 @@ class DatabaseHistory:
         made = months.make_room(now, self.using)
         gone = months.prune(now - timedelta(seconds=retention), self.using) if retention else months.Pruned()
         return len(made) + len(gone.months) + gone.rows
+
+    def _connect(self) -> None:
+        """A connection that works, old or new."""
+        connection = connections[self.using]
+        connection.close_if_unusable_or_obsolete()
+        if connection.connection is None:
+            connection.ensure_connection()
+            connection.close_at = time.monotonic() + KEPT
 
     def _insert(self, folded: dict[int, list[Row]], first: Collection[str]) -> bool:
         """Store all, taking the runs named in `first` for new. False, and nothing stored, when one of them was not."""

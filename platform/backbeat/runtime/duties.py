@@ -14,7 +14,7 @@ from backbeat.runtime.lines import lines_of
 from backbeat.runtime.ports import Definitions, History
 from backbeat.runtime.publisher import Publisher
 from backbeat.runtime.reaper import Reaper
-from backbeat.runtime.recorder import Recorder
+from backbeat.runtime.recorder import REST, Recorder
 from backbeat.runtime.sweeper import Sweeper
 from backbeat.store.events import EventStreams
 from backbeat.store.outbox import Outbox
@@ -31,7 +31,8 @@ REAP_EVERY = 0.5
 def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
     """The duties of one keeper. The publisher is only needed when the broker is not the ledger's own server."""
     store = open_store()
-    recorder = Recorder(EventStreams(store.slots, INCARNATION), history, lambda run_id, tid: policies(store, run_id, tid))
+    streams = EventStreams(store.slots, INCARNATION)
+    recorder = Recorder(streams, history, lambda run_id, tid: policies(store, run_id, tid), rest=REST)
     reaper = Reaper(store, settings().run_lease, lines_of(app, store), settings().aging)
     sweeper = Sweeper(store, definitions)
     retention = settings().history_retention

@@ -18,6 +18,8 @@ BATCH = 8_000
 A_STREAM = 250
 """Events that are read from each stream at a time, so that one busy slot does not hold up the others."""
 BLOCK_MS = 1_000
+REST = 0.2
+"""Seconds from one batch to the next at least. A transaction costs what fifty events cost, and history may be that much late."""
 DEAD_AFTER_MS = 5_000
 """A batch read so long ago and not acknowledged is taken over: its recorder is dead or stuck, and recording twice is harmless."""
 
@@ -48,12 +50,24 @@ _TOLD_BEFORE = {".rs", ".l", ".b"}
 
 
 class Recorder:
-    """Reads a batch, records it, acknowledges it: in this order, so that a crash only repeats."""
+    """Reads a batch, records it, acknowledges it: in this order, so that a crash only repeats.
 
-    def __init__(self, streams: EventStreams, history: History, template_of: Callable[[str, str], Mapping[str, Any]]) -> None:
+    `rest`: seconds from one batch to the next at least, in which events gather.
+    """
+
+    def __init__(
+        self,
+        streams: EventStreams,
+        history: History,
+        template_of: Callable[[str, str], Mapping[str, Any]],
+        *,
+        rest: float = 0.0,
+    ) -> None:
         self._streams = streams
         self._history = history
         self._template_of = template_of
+        self._rest = rest
+        self._rested = float("-inf")
         self._batch: list[RawEvent] = []
         self._looked_for_dead = float("-inf")
 
@@ -67,11 +81,13 @@ class Recorder:
         What can't be recorded (the database is away: the error is raised) is kept and comes first the next time.
         """
         new = False
+        time.sleep(max(0.0, self._rested - time.monotonic()))
         if not self._batch:
             self._batch = self._of_the_dead()
         if not self._batch:
             self._batch, new = self._streams.read_many(BATCH, A_STREAM, block_ms), True
         if self._batch:
+            self._rested = time.monotonic() + self._rest
             first = first_heard_of(self._batch) if new else frozenset()
             self._history.record([self._event(one, one.fields["r"] in first) for one in without_echoes(self._batch)])
             self._streams.done(self._batch)
