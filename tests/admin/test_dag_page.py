@@ -85,7 +85,8 @@ def test_the_page_shows_picture_counts_nodes_and_summary(admin_client: Client) -
         [("list", "succeeded"), *((f"check[{n}]", "succeeded") for n in range(120)), ("deps", "failed")]
     ):
         facts = {"job": "j", "dag_run": DAG_RUN, "node": node, "queued_at": T0 + place, "attempt": 1, "state": state}
-        events.append(Event(f"1/{place}-1", "finished", f"{DAG_RUN}/{node}", T0 + place, facts))
+        facts |= {"started_at": T0 + place + 2_000}
+        events.append(Event(f"1/{place}-1", "finished", f"{DAG_RUN}/{node}", T0 + place + 5_000, facts))
     events.append(Event("1/3-0", "dag_finished", DAG_RUN, T0 + 999, {"state": "failed", "summary": {"green": 121}}))
     DatabaseHistory().record(events)
     address = f"/admin/backbeat/dagrun/{quote(DAG_RUN)}/change/"
@@ -100,5 +101,34 @@ def test_the_page_shows_picture_counts_nodes_and_summary(admin_client: Client) -
     assert len(page.context["nodes"]) == 100
     assert [row["run"].node for row in failed.context["nodes"]] == ["deps"]
     assert len(one.context["nodes"]) == 20
+    assert failed.context["nodes"][0]["parts"] == ["121 ms", "2.0 s", "3.0 s", ""]
     assert admin_client.get("/admin/backbeat/dagrun/").status_code == 200
     assert admin_client.get("/admin/backbeat/dagrun/nothing/change/").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_node_without_attempts_says_why(admin_client: Client) -> None:
+    facts = {"job": "j", "dag_run": DAG_RUN, "queued_at": T0}
+    told = [
+        ("check", "succeeded", {"reason": "2 items"}),
+        ("check[0]", "succeeded", {"attempt": 1}),
+        ("check[1]", "succeeded", {"attempt": 1}),
+        ("report", "upstream_failed", {"reason": "upstream"}),
+        ("none", "succeeded", {"reason": "0 items"}),
+    ]
+    DatabaseHistory().record(
+        Event(f"1/{place}-1", "finished", f"{DAG_RUN}/{node}", T0, {**facts, "node": node, "state": state, **more})
+        for place, (node, state, more) in enumerate(told)
+    )
+
+    pages = {
+        node: admin_client.get(f"/admin/backbeat/run/{quote(f'{DAG_RUN}/{node}')}/change/").content.decode() for node, *_ in told
+    }
+
+    assert (
+        f'Each of its items is a run of its own: <a href="/admin/backbeat/dagrun/{quote(DAG_RUN)}/change/?node=check#nodes">2'
+        in (pages["check"])
+    )
+    assert "It ended without an attempt: upstream." in pages["report"]
+    assert "It ended without an attempt: 0 items." in pages["none"]
+    assert "No attempt yet." not in "".join(pages.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import DurationField, ExpressionWrapper, F, Max, Sum
@@ -14,11 +15,12 @@ from backbeat.core.when import to_ms
 _WORKED = Sum(ExpressionWrapper(F("tries__finished_at") - F("tries__started_at"), output_field=DurationField()))
 
 
-def bars_of(dag_run: str) -> list[Bar]:
-    """Every node and item of a DAG run that history knows of, with the time that its attempts took."""
+def bars_of(dag_run: str, nodes: Collection[str] | None = None) -> list[Bar]:
+    """Every node and item of a DAG run that history knows of, or those named, with the time that its attempts took."""
     columns = ("node", "state", "queued_at", "started_at", "finished_at", "attempts")
     # Without the run's id: Django would group by it alone, for which a partitioned table lacks the key.
-    rows = Run.objects.filter(dag_run=dag_run).order_by().values_list(*columns)
+    named = Run.objects.filter(dag_run=dag_run, **({} if nodes is None else {"node__in": nodes}))
+    rows = named.order_by().values_list(*columns)
     return [
         Bar(
             node,

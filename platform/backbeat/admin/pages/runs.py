@@ -6,14 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote as url_quote
+from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -116,12 +117,25 @@ def _facts(run: Run) -> dict[str, Any]:
         "bars": _bars(parts),
         "totals": [(name, span(length)) for name, length in totals(parts).items()],
         "attempts": [_attempt(attempt) for attempt in reversed(attempts)],
+        "no_attempt": "" if attempts else _no_attempt(run),
         "args": _pretty(run.args),
         "kwargs": _pretty(run.kwargs),
         "result": _pretty_text(run.result),
         "flower": settings().flower_url,
         "flower_task": url_quote(run.run_id, safe=""),
     }
+
+
+def _no_attempt(run: Run) -> SafeString:
+    """Why there is none. A mapped node as a whole has none of its own: its items are runs."""
+    items = Run.objects.filter(dag_run=run.dag_run, node__startswith=f"{run.node}[").count() if run.dag_run else 0
+    if items:
+        address = reverse("admin:backbeat_dagrun_change", args=[quote(run.dag_run)])
+        text = 'This node maps over a list. Each of its items is a run of its own: <a href="{}?{}#nodes">{} items</a>.'
+        return format_html(text, address, urlencode({"node": run.node}), items)
+    if run.finished_at is None:
+        return format_html("No attempt yet.")
+    return format_html("It ended without an attempt{}.", f": {run.reason}" if run.reason else "")
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
