@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -68,6 +69,24 @@ def test_a_run_offers_what_its_state_allows_and_tells_who_did_it(admin_client: C
     assert "the disk is empty again" in page(admin_client, "run", run_id).content.decode()
     assert said(do(admin_client, "run", run_id, "retry")) == [f"{run_id} was retried before, by run {JOB}:a~1."]
     assert len(done(store)) == 1, "nothing was done the second time"
+
+
+def test_a_run_is_run_again_with_the_same_arguments_or_with_others(admin_client: Client, store: Store) -> None:
+    run_id = ended(store, submitted(store), RunState.SUCCEEDED)
+    asked = page(admin_client, "run", run_id, "do/again/").context["form"]
+    assert (asked.initial["args"], asked.initial["kwargs"]) == ([1], {"day": "x"})
+
+    do(admin_client, "run", run_id, "again", args="[1]", kwargs='{"day": "x"}', reason="once more")
+    do(admin_client, "run", run_id, "again", args="[2]", key="other")
+
+    (same, _), other = done(store), f"{JOB}:other"
+    assert (same[0], same[1], same[3]) == ("again", "admin", "once more")
+    assert json.loads(store.ledger.get(same[2])["x"]) == [[1], {"day": "x"}]
+    assert done(store)[1] == ("again", "admin", other, "")
+    assert json.loads(store.ledger.get(other)["x"]) == [[2], {}]
+    refused = do(admin_client, "run", run_id, "again", kwargs='{"password": "***"}').content.decode()
+    assert "a secret is shown as *** and not kept" in refused
+    assert len(done(store)) == 2
 
 
 def test_a_queued_run_is_cancelled_and_a_quarantined_one_released(admin_client: Client, store: Store) -> None:

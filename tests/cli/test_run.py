@@ -185,6 +185,8 @@ def test_again_runs_the_same_and_with_other_arguments(site: Deployment) -> None:
     recorded(site, other, "succeeded")
     assert "it says one" in backbeat(site, "run", "logs", same).out
     assert "it says two" in backbeat(site, "run", "logs", other).out
+    deeds = f"select what from backbeat_deed where run_id = '{run_id}' and verb = 'again' order by at"
+    eventually(lambda: site.rows(deeds) == [(same,), (other,)], within=20, message=site.story)
     assert backbeat(site, "run", "again", run_id, "-A", "probe_app", "--kwargs", '{"txt": 1}').code == 2
 
 

@@ -109,14 +109,13 @@ def again(run_id: str, app: str | None, output: str, **given: Any) -> None:
     # The code of the jobs knows which arguments fit.
     use_app(app).loader.import_default_modules()
     from backbeat.admin.records import DatabaseRecords
-    from backbeat.runtime import repeat
+    from backbeat.runtime import deeds
     from backbeat.store.store import open_store
 
     other = given["args"] is not None or given["kwargs"] is not None
     args, kwargs = arguments(given["args"] or "[]", given["kwargs"] or "{}") if other else (None, None)
-    new = repeat.again(
-        open_store(), DatabaseRecords(), run_id, args=args, kwargs=kwargs, key=given["key"], reason=given["reason"]
-    )
+    by = deeds.By(getpass.getuser(), given["reason"])
+    new = deeds.again(open_store(), DatabaseRecords(), run_id, by, args=args, kwargs=kwargs, key=given["key"])
     click.echo(json.dumps({"run": run_id, "new": new}) if output == "json" else new)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from backbeat.core.keys import RunId
 from backbeat.core.state import RunState
 from backbeat.errors import DefinitionError, UnknownRun
 from backbeat.runtime import dag_mend, repeat
@@ -44,6 +46,22 @@ def retry(store: Store, records: Records, run_id: str, by: By) -> Repeated:
     if made.created:
         _tell(store, run_id, "retry", by, made.run_id)
     return made
+
+
+def again(
+    store: Store,
+    records: Records,
+    run_id: str,
+    by: By,
+    *,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    key: str | None = None,
+) -> RunId:
+    """One more run of the same job; see `repeat.again`. Returns the new run's id."""
+    new = repeat.again(store, records, run_id, args=args, kwargs=kwargs, key=key, reason=by.reason)
+    _tell(store, run_id, "again", by, new)
+    return new
 
 
 def release(store: Store, records: Records, run_id: str, by: By) -> str:

@@ -17,10 +17,12 @@ from django.urls import URLPattern, path, reverse
 
 from backbeat.admin import why
 from backbeat.admin.models import DagRun, Deed, Run
+from backbeat.admin.pages.inputs import Json
 from backbeat.admin.pages.moments import when_html
 from backbeat.admin.records import DatabaseRecords
+from backbeat.core.secrets import MASK, holds_mask, masked
 from backbeat.core.state import ASKS, Ask, RunState
-from backbeat.errors import BackbeatError
+from backbeat.errors import BackbeatError, NotAllowed
 from backbeat.runtime import deeds
 from backbeat.runtime.deeds import By
 from backbeat.runtime.insist import OUTAGE
@@ -35,6 +37,20 @@ class AskWhy(forms.Form):
     """Nothing but a reason."""
 
     reason = forms.CharField(max_length=500, required=False, widget=forms.TextInput(attrs={"class": "vTextField"}))
+
+
+class AskAgain(AskWhy):
+    """With which arguments. A secret among them is not kept, so it is to be given anew."""
+
+    args = Json(label="Arguments", empty=list, help_text="A JSON list.")
+    kwargs = Json(label="Named arguments", empty=dict, help_text="A JSON object.")
+    key = forms.CharField(
+        label="Idempotency key",
+        max_length=100,
+        required=False,
+        help_text="The same key twice is the same run; without one each call is a new run.",
+    )
+    field_order = ["args", "kwargs", "key", "reason"]
 
 
 class AskNode(AskWhy):
@@ -85,6 +101,14 @@ def _retry(store: Store, run_id: str, _given: dict[str, Any], by: By) -> str:
     return f"is retried by run {made.run_id}" if made.created else f"was retried before, by run {made.run_id}"
 
 
+def _again(store: Store, run_id: str, given: dict[str, Any], by: By) -> str:
+    wanted = {name: given[name] for name in ("args", "kwargs")}
+    other = {} if wanted == _arguments(run_id) else wanted
+    if holds_mask(other):
+        raise NotAllowed(f"a secret is shown as {MASK} and not kept; give it anew.")
+    return f"is run again by run {deeds.again(store, DatabaseRecords(), run_id, by, **other, key=given['key'] or None)}"
+
+
 def _release(store: Store, run_id: str, _given: dict[str, Any], by: By) -> str:
     return f"is {deeds.release(store, DatabaseRecords(), run_id, by)}"
 
@@ -115,6 +139,7 @@ _ANY = tuple(RunState)
 OF_RUNS = {
     "cancel": Doing("Cancel this run", "Cancel", _cancel, ASKS[Ask.CANCEL], danger=True),
     "retry": Doing("Run again what did not end well, as a new run", "Retry", _retry, ASKS[Ask.RETRY]),
+    "again": Doing("Run its job once more, as a new run", "Run again", _again, ASKS[Ask.AGAIN], AskAgain),
     "release": Doing("Let this run out of quarantine", "Release", _release, ASKS[Ask.RELEASE]),
 }
 OF_DAG_RUNS = {
@@ -122,6 +147,7 @@ OF_DAG_RUNS = {
     "mark": Doing("Declare a node succeeded or failed", "Mark a node", _mark, _ANY, AskMark, danger=True),
     "hold": Doing("Start no further node; those at work go on", "Hold", _hold, _ACTIVE),
     "continue": Doing("Let a held DAG run go on", "Continue", _continue, _ACTIVE),
+    "again": Doing("Start this DAG once more, as a new run", "Run again", _again, _ANY, AskAgain),
     "cancel": Doing("Stop this DAG run and its nodes at work", "Cancel", _cancel, _ACTIVE, danger=True),
 }
 
@@ -168,7 +194,8 @@ class Doable:
             raise Http404(f"there is no {verb!r} for {run_id!r}")
         if not self._may(request):
             raise PermissionDenied
-        form = doing.form(request.POST if request.method == "POST" else None, initial={"node": request.GET.get("node", "")})
+        initial = {"node": request.GET.get("node", ""), **_arguments(run_id)}
+        form = doing.form(request.POST if request.method == "POST" else None, initial=initial)
         if request.method == "POST" and form.is_valid():
             by = By(request.user.get_username(), form.cleaned_data["reason"])
             try:
@@ -211,6 +238,12 @@ class Doable:
 
 def _node(run_id: str) -> bool:
     return Run.objects.filter(pk=run_id).exclude(dag_run="").exists()
+
+
+def _arguments(run_id: str) -> dict[str, Any]:
+    """The arguments of a run as history shows them."""
+    run = Run.objects.filter(pk=run_id).first()
+    return {"args": masked(run.args or []), "kwargs": masked(run.kwargs or {})} if run else {}
 
 
 def _nodes(run_id: str) -> list[str]:
