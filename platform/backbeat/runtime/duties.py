@@ -26,6 +26,8 @@ TEND_EVERY = 2.0
 TIDY_EVERY = 3600.0
 REAP_EVERY = 0.5
 """Seconds between two looks: how late a due retry may be."""
+LOOK_AT_GRAPHS_EVERY = 1.0
+"""A DAG run is taken on by whoever ends its nodes; a keeper looks after those that stand still, a second after they began to."""
 
 
 def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
@@ -42,7 +44,7 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
         Duty("sweeper", sweeper.step, SWEEP_EVERY),
         Duty("definitions", definitions.tend, TEND_EVERY),
         Duty("months", lambda: history.tidy(retention), TIDY_EVERY),
-        Duty("graphs", DagKeeper(store).step, REAP_EVERY),
+        Duty("graphs", DagKeeper(store).step, LOOK_AT_GRAPHS_EVERY),
     ]
     if not store.slots.direct:
         publisher = Publisher(app, Outbox(store.slots, INCARNATION))

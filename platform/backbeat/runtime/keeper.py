@@ -13,7 +13,7 @@ from typing import Any
 log = logging.getLogger("backbeat.keeper")
 
 PAUSE_AFTER_ERROR = 1.0
-REPORT_EVERY = 1.0
+REPORT_EVERY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ Work = Mapping[str, tuple[Duty, Done]]
 class Keeper:
     """Runs duties until it is told to stop. A duty that raises is logged and tried again; it never stops the others.
 
-    `report` is told each second how the duties get on, and once more with nothing when they have ended.
+    `report` is told every other second how the duties get on, and once more with nothing when they have ended.
     """
 
     def __init__(self, duties: Sequence[Duty], report: Callable[[Work], object] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from backbeat.store.scripts import asked
 from backbeat.store.slots import Slots
 
 
@@ -21,4 +22,4 @@ class Edits:
 
     def mark(self) -> str:
         """The mark of the last edit; empty when there was none."""
-        return str(self._client.get(self._key) or "")
+        return str(asked(self._client, "GET", self._key) or "")

@@ -88,7 +88,8 @@ class ScheduleIndex:
         template = Template.of(spec)
         keys = self.slots.of(spec.name)
         live = entries_of(spec)
-        self.remove(set(map(spec.schedule_id, spec.schedules)) - {entry.id for entry in live})
+        if gone := set(map(spec.schedule_id, spec.schedules)) - {entry.id for entry in live}:
+            self.remove(gone)
         policies = [spec.name, template.id, template.text, template.limits]
         yield script("define"), [keys.jobs, keys.templates, keys.limits], policies
         for entry in live:

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError, ResponseError
 
-PARTS = frozenset({"claiming", "common", "dag", "finishing", "gate"})
+PARTS = frozenset({"claiming", "clock", "common", "dag", "finishing", "gate"})
 """Files that other scripts include; they can't be called."""
 _HEADER = re.compile(r"^-- KEYS: (?P<keys>[^|]*) \| ARGV: (?P<argv>[^|]*) \| returns: (?P<returns>.+)$")
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
@@ -43,10 +43,10 @@ class Script:
         if isinstance(client, Pipeline):
             return client.evalsha(self.sha, len(keys), *keys, *argv)
         try:
-            return _asked(client, "EVALSHA", self.sha, len(keys), *keys, *argv)
+            return asked(client, "EVALSHA", self.sha, len(keys), *keys, *argv)
         except NoScriptError:
             # Not run, so it is safe to send again: a restarted server has forgotten its scripts.
-            return _asked(client, "EVAL", self.source, len(keys), *keys, *argv)
+            return asked(client, "EVAL", self.source, len(keys), *keys, *argv)
 
     def _check(self, what: str, names: Sequence[str], given: Sequence[Any]) -> None:
         open_ended = bool(names) and names[-1] == "..."
@@ -55,7 +55,7 @@ class Script:
             raise TypeError(f"lua/{self.name}.lua: expected {what} {', '.join(names) or 'none'}; got {len(given)}.")
 
 
-def _asked(client: Redis, *command: Any) -> Any:
+def asked(client: Redis, *command: Any) -> Any:
     """The answer to one command, by redis-py's connection alone.
 
     What lies around it in redis-py (its retries, which we don't use, and its own metering) takes longer than the connection, and

@@ -9,6 +9,7 @@ from functools import cached_property
 from redis import Redis
 
 from backbeat.core.keys import SlotKeys, slot_of
+from backbeat.store.scripts import asked
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Slots:
 
     def any(self, keys: Iterable[str]) -> bool:
         """Whether one of these keys is there: one cheap question in place of many, for whoever mostly finds nothing."""
-        return bool(self.client.exists(*keys))
+        return bool(asked(self.client, "EXISTS", *keys))
 
     def now_ms(self) -> int:
         """The one clock: the server's, in ms since the epoch."""

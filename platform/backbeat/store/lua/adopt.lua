@@ -2,7 +2,7 @@
 -- Write one entry of another scheduler's storage: due with its record, parked with a reason, idle with neither.
 -- note: what leads back to the storage; without one the entry is forgotten. count: its fires before it came here.
 -- The highest fence seen refuses a leader that stood still and would undo its successor's work.
--- include: common
+-- include: clock
 local now, id = now_ms(), ARGV[2]
 if tonumber(redis.call('HGET', KEYS[1], '') or 0) > tonumber(ARGV[1]) then return {now, 0, 0} end
 redis.call('HSET', KEYS[1], '', ARGV[1])

@@ -1,15 +1,6 @@
 -- Shared pieces, put in front of every script that says `-- include: common`. All state changes of a run go through here.
 
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
--- The fence: true only while this holder leads the shard and no later leader has been elected.
-local function leads(lease_key, holder, fence, now)
-  local l = redis.call('HMGET', lease_key, 'h', 'f', 'u')
-  return l[1] == holder and l[2] == fence and tonumber(l[3] or 0) > now
-end
+-- include: clock
 
 -- Hand a message over: straight into the broker's list when it lives on this server, else into the outbox.
 local function hand_over(prefix, direct, queue, message)

@@ -1,6 +1,6 @@
 -- KEYS: dags | ARGV: prefix, limit, again_ms | returns: {now, {id, cancel, deadline or ''}, ...}
 -- The DAG runs that somebody should look at now; each is put off, so that no two keepers look at once.
--- include: common
+-- include: clock
 local now = now_ms()
 local reply = {now}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])) do

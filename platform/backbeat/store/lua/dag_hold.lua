@@ -1,6 +1,6 @@
 -- KEYS: dag | ARGV: prefix, run_id, hold | returns: {changed, now}
 -- Hold a DAG run (nodes that run go on, no other starts) or let it go on.
--- include: common
+-- include: clock
 local now = now_ms()
 if redis.call('HGET', KEYS[1], 'j') == false or redis.call('ZSCORE', ARGV[1] .. 'dags', ARGV[2]) == false then return {0, now} end
 if ARGV[3] == '1' then return {redis.call('HSETNX', KEYS[1], 'paused', '1'), now} end

@@ -1,6 +1,6 @@
 -- KEYS: lease, due, entries | ARGV: holder, fence, limit, ahead_ms | returns: {now, leads, next score or '', id, score, record, ...}
 -- What is due in one shard, with its records: one round trip a tick. A record that is missing comes back as ''.
--- include: common
+-- include: clock
 local now = now_ms()
 if not leads(KEYS[1], ARGV[1], ARGV[2], now) then return {now, 0, ''} end
 

@@ -1,6 +1,6 @@
 -- KEYS: lease | ARGV: holder, ttl_ms, release | returns: {now, fence or 0, holder, until}
 -- Take or renew the right to act for a shard. Every change of holder raises the fence; release keeps the fence, ends the time.
--- include: common
+-- include: clock
 local now = now_ms()
 local l = redis.call('HMGET', KEYS[1], 'h', 'f', 'u')
 local held = tonumber(l[3] or 0) > now

@@ -1,7 +1,7 @@
 -- KEYS: members, layout | ARGV: holder, ttl_ms, leave, slots, shards | returns: {now, slots, shards, holder, ...}
 -- Who is alive among the schedulers: a zset of holder -> time until which it counts. And how all is divided: the numbers
 -- of whoever came first, until somebody changes that of the shards.
--- include: common
+-- include: clock
 local now = now_ms()
 if ARGV[3] == '1' then
   redis.call('ZREM', KEYS[1], ARGV[1])

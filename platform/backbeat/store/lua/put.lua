@@ -2,7 +2,7 @@
 -- Write one schedule into the index. An entry whose timing is unchanged keeps its place: it may be due this very moment.
 -- limit: how many runs it may have in all, '' for any number; one that has had them stays known and is never due.
 -- had: how many it had by what history knows, for a count that was lost.
--- include: common
+-- include: clock
 local kept = 0
 if ARGV[6] ~= '' then redis.call('HSETNX', KEYS[4], ARGV[1], ARGV[6]) end
 local before = redis.call('HGET', KEYS[2], ARGV[1])

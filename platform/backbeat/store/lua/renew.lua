@@ -1,6 +1,6 @@
 -- KEYS: timers | ARGV: prefix, holder, lease_ms, run_id, ... | returns: {now, held ids, cancelled ids}
 -- One heartbeat for all runs of a worker in a slot. An id that is not in `held` is not this worker's (any more).
--- include: common
+-- include: clock
 local now = now_ms()
 local held, cancelled = {}, {}
 for i = 4, #ARGV do

@@ -1,6 +1,6 @@
 -- KEYS: lease, due, parked, timers, events, outbox | ARGV: none | returns: {now, holder, fence, until, entries, scheduled, overdue, oldest id, oldest score, parked, waiting, events, oldest event, letters}
 -- How one slot stands, for people and probes: nothing here costs more than a step down a sorted set.
--- include: common
+-- include: clock
 local now = now_ms()
 local lease = redis.call('HMGET', KEYS[1], 'h', 'f', 'u')
 local oldest = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
