@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.urls import reverse
 
 from backbeat.admin import dags, definitions
-from backbeat.admin.models import Dag
+from backbeat.admin.models import Dag, Job
 from backbeat.admin.pages.dag_form import MOST
 from backbeat.core.dag import Dag as Graph
 from backbeat.core.dag import Node, Param, Ref
@@ -55,6 +56,26 @@ def test_a_graph_is_drawn_and_saved(admin_client: Client) -> None:
     assert [node.id for node in graph.nodes] == ["a", "b"]
     assert graph.nodes[1] == Node("b", "load", kwargs={"table": "x"}, after=("a",), retry=Retry(2), pool="etl")
     assert (graph.max_active, graph.schedules[0].when.expr) == (2, "30 2 * * *")
+
+
+def test_a_graph_is_picked_for_a_node_and_types_are_checked(admin_client: Client) -> None:
+    dags.save(Graph("inner", (Node("x", "fetch"), Node("y", "load", after=("x",)))))
+    assert '<option value="inner">' in admin_client.get(f"{LIST}add/").content.decode()
+
+    rows = (A, {"id": "b", "job": "inner", "after": ["a"]})
+    page = admin_client.post(f"{LIST}add/", sent(*rows, types='{"day": "txt"}', required="day", _save="1")).content.decode()
+    assert "expected parameter &#x27;day&#x27; to be one of string, integer" in page
+
+    admin_client.post(f"{LIST}add/", sent(*rows, types='{"day": "string"}', required="day", _save="1"))
+
+    assert [node.id for node in dags.whole(dags.graph_named("etl")).nodes] == ["a", "b.x", "b.y"]
+    row = Dag.objects.get(name="etl")
+    again = admin_client.get(f"{LIST}{row.pk}/change/").content.decode()
+    assert '<option value="inner" selected>' in again
+    assert '<option value="etl"' not in again, "no graph holds itself"
+    asked = {"ids": str(Job.objects.get(name="etl").pk), "_do": "1", "kwargs": '{"day": 5}'}
+    refused = admin_client.post(reverse("admin:backbeat_job_operate", args=["run"]), asked).content.decode()
+    assert "expected &#x27;day&#x27; to be text; got 5" in refused
 
 
 def test_all_errors_are_told_at_once_in_the_words_of_the_command_line(admin_client: Client) -> None:

@@ -15,8 +15,9 @@ from backbeat.core.dag import Node, Param, Ref
 from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.retry import Retry
 from backbeat.core.when import Cron
-from backbeat.errors import GraphError, UnknownJob
+from backbeat.errors import BadArguments, GraphError, NotAllowed, UnknownJob
 from backbeat.runtime.ports import Event
+from backbeat.runtime.submit import submit
 from backbeat.store.store import open_store
 from tests.admin.pages import T0
 from tests.support.servers import RedisServer
@@ -103,13 +104,70 @@ def test_everything_wrong_is_told_at_once_and_nothing_is_saved() -> None:
 
 
 @pytest.mark.usefixtures("work")
-def test_a_name_that_a_job_has_is_refused_and_a_graph_is_no_node() -> None:
+def test_a_name_that_a_job_has_is_refused() -> None:
     dags.save(GRAPH)
 
     with pytest.raises(GraphError, match="the name 'work' belongs to a job"):
         dags.save(replace(GRAPH, name="work"))
-    with pytest.raises(GraphError, match="'etl' is a DAG, and a node runs a job"):
-        dags.save(Graph("outer", (Node("a", "etl"),)))
+
+
+OUTER = Graph("outer", (Node("before", "work"), Node("etl", "etl", kwargs={"day": "fri"}, after=("before",))))
+
+
+@pytest.mark.usefixtures("work")
+def test_a_graph_in_a_graph_is_kept_by_name_and_runs_as_its_nodes() -> None:
+    dags.save(GRAPH)
+    dags.save(OUTER)
+
+    assert dags.graph_named("outer") == OUTER
+    running = open_store().dags.published("outer")
+    assert running is not None
+    assert [node.id for node in running.nodes] == ["before", "etl.load", "etl.each", "etl.end"]
+    assert running.by_id["etl.load"].kwargs == {"day": "fri"}
+    assert Dag.objects.get(name="outer").version == running.version == dags.whole(OUTER).version
+
+
+@pytest.mark.usefixtures("work")
+def test_an_edit_of_the_inner_graph_is_a_new_version_of_those_around_it() -> None:
+    dags.save(GRAPH)
+    dags.save(OUTER)
+    dags.save(Graph("outmost", (Node("o", "outer"),)))
+    before = {row.name: row.version for row in Dag.objects.all()}
+
+    dags.save(replace(GRAPH, nodes=GRAPH.nodes[:1]))
+
+    after = {row.name: row.version for row in Dag.objects.all()}
+    assert all(before[name] != after[name] for name in ("etl", "outer", "outmost"))
+    published = open_store().dags.published("outmost")
+    assert published is not None
+    assert [node.id for node in published.nodes] == ["o.before", "o.etl.load"]
+    with pytest.raises(GraphError, match=r"DAG 'outer', which holds it, would be wrong: node 'etl': .* no parameter 'day'"):
+        dags.save(Graph("etl", (Node("load", "work"),)))
+    assert Dag.objects.get(name="etl").version == after["etl"], "nothing was saved"
+
+
+@pytest.mark.usefixtures("work")
+def test_what_stands_in_another_graph_is_not_removed_and_none_holds_itself() -> None:
+    dags.save(GRAPH)
+    dags.save(OUTER)
+
+    with pytest.raises(NotAllowed, match="'etl' is a part of outer"):
+        dags.delete("etl")
+    with pytest.raises(GraphError, match="would hold itself: etl → outer → etl"):
+        dags.save(replace(GRAPH, nodes=(*GRAPH.nodes, Node("again", "outer"))))
+
+
+@pytest.mark.usefixtures("work")
+def test_a_run_with_a_parameter_of_another_type_is_refused() -> None:
+    dags.save(replace(GRAPH, types={"day": "string"}))
+
+    with pytest.raises(BadArguments, match="expected 'day' to be text; got 5"):
+        submit("etl", kwargs={"day": 5})
+    with pytest.raises(GraphError, match=r"schedule night: .* expected 'day' to be text; got 7"):
+        dags.save(
+            replace(GRAPH, types={"day": "string"}, schedules=(Schedule(Cron("0 4 * * *"), key="night", kwargs={"day": 7}),))
+        )
+    assert submit("etl", kwargs={"day": "tue"}).startswith("etl:")
 
 
 @pytest.mark.usefixtures("work")

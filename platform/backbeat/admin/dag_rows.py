@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from django.db.models import F
 
-from backbeat.admin.models import Dag, Job
+from backbeat.admin.models import Dag, DagVersion, Job
 from backbeat.admin.publishing import to_spec
 from backbeat.core.dag import Dag as Graph
 from backbeat.core.dag_data import from_data
@@ -26,6 +26,18 @@ def graph_in(row: Dag) -> Graph:
     return replace(graph, **{name: getattr(spec, name) for name in OF_THE_JOB} | {"enabled": job.enabled})
 
 
+def running_graph(row: Dag) -> Graph:
+    """The graph as it runs: the content of its version, with the nodes of inner graphs as they were when it was saved."""
+    graph = graph_in(row)
+    if graph.version == row.version:
+        return graph
+    kept = DagVersion.objects.filter(dag=row.name, version=row.version).first()
+    if kept is None:
+        return graph
+    whole = from_data({"dag": row.name, **kept.graph})
+    return replace(graph, nodes=whole.nodes, params=whole.params, required=whole.required, types=whole.types)
+
+
 def publish_graphs() -> int:
     """Send to Redis what it does not have: edits, and everything after it came back empty. How many graphs that was."""
     rows = list(Dag.objects.values_list("name", "edits", "published_edit"))
@@ -36,7 +48,7 @@ def publish_graphs() -> int:
     for name, edits, published in rows:
         row = None if edits == published and name in there else Dag.objects.filter(name=name).first()
         if row is not None:
-            dags.publish(graph_in(row))
+            dags.publish(running_graph(row))
             Dag.objects.filter(name=name, edits=row.edits).update(published_edit=F("edits"))
             count += 1
     return count

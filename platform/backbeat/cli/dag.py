@@ -95,7 +95,7 @@ def export(what: str, output: str) -> None:
     """Print a graph as a file that `import` reads."""
     from backbeat.core.dag_data import to_data
 
-    click.echo(as_text(to_data(named(what, TIMED_JOB, 1.0)[0]), output))
+    click.echo(as_text(to_data(named(what, TIMED_JOB, 1.0, as_written=True)[0]), output))
 
 
 @dag.command("import")
@@ -119,7 +119,8 @@ def import_(file: Path, name: str | None, dry_run: bool, job: str, scale: float,
         if problem.warning:
             click.echo(f"note: {problem.sentence}", err=True)
     dags.save(graph, actor=getpass.getuser(), source="import", dry_run=dry_run)
-    click.echo(f"{graph.name}: {len(graph.nodes)} nodes, version {graph.version}{' (only checked)' if dry_run else ''}")
+    running = dags.whole(graph)
+    click.echo(f"{graph.name}: {len(running.nodes)} nodes, version {running.version}{' (only checked)' if dry_run else ''}")
 
 
 @dag.command()

@@ -17,21 +17,24 @@ if TYPE_CHECKING:
     from backbeat.core.dag import Dag
 
 
-def graphs() -> dict[str, tuple[Dag, str]]:
-    """Every graph by name, with where it comes from: `code`, `admin` or `import`. Without a database those of the code."""
+def graphs(*, as_written: bool = False) -> dict[str, tuple[Dag, str]]:
+    """Every graph by name, with where it comes from: `code`, `admin` or `import`. Without a database those of the code.
+
+    Stored ones are as they run, or `as_written`: with the names of their inner graphs.
+    """
     use_app().loader.import_default_modules()
     from backbeat.runtime.registry import jobs
 
     found = {job.name: (job.dag, "code") for job in jobs.values() if job.dag is not None}
-    return {**_stored(), **found}
+    return {**_stored(as_written), **found}
 
 
-def named(what: str, job: str, scale: float, commands: bool = False) -> tuple[Dag, dict[str, float]]:
+def named(what: str, job: str, scale: float, *, as_written: bool = False) -> tuple[Dag, dict[str, float]]:
     """The graph of this name or in this file, and the seconds that its nodes took, by history. Raises UnknownJob, GraphError."""
     path = Path(what)
     if path.is_file():
-        return from_file(path, job, scale, commands), {}
-    found = graphs()
+        return from_file(path, job, scale), {}
+    found = graphs(as_written=as_written)
     if what not in found:
         raise UnknownJob(f"no DAG is named {what!r}, and no such file is here.{nearest(what, found)}")
     return found[what][0], _measured(what)
@@ -69,14 +72,15 @@ def _yaml(text: str) -> Any:
         raise GraphError("file", f"expected YAML; {error}.") from None
 
 
-def _stored() -> dict[str, tuple[Dag, str]]:
+def _stored(as_written: bool) -> dict[str, tuple[Dag, str]]:
     from django.db import DatabaseError
 
-    from backbeat.admin.dag_rows import graph_in
+    from backbeat.admin.dag_rows import graph_in, running_graph
     from backbeat.admin.models import Dag as Row
 
+    graph_of = graph_in if as_written else running_graph
     try:
-        return {row.name: (graph_in(row), row.source) for row in Row.objects.all()}
+        return {row.name: (graph_of(row), row.source) for row in Row.objects.all()}
     except DatabaseError as error:
         click.echo(f"note: only the graphs of the code are known. {as_outage(error) or error}", err=True)
         return {}

@@ -22,10 +22,12 @@ def sync(output: str, name: str | None) -> None:
     app = use_app(name)
     app.loader.import_default_modules()
 
+    from backbeat.admin.dags import follow_code
     from backbeat.admin.definitions import sync_from_code
     from backbeat.runtime import registry
 
     report = asdict(sync_from_code())
+    report["refused"] += follow_code()
     failures = [str(failure) for failure in registry.failures]
     if output == "json":
         click.echo(json.dumps({**report, "failures": failures}))

@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
+from backbeat.core.dag_params import misfits
 from backbeat.core.dag_shape import Shape, shape_of
 from backbeat.core.job import Misfire, Overlap, Schedule
 from backbeat.core.retry import Retry
@@ -128,6 +129,8 @@ class Dag:
     params: Mapping[str, Any] = field(default_factory=dict)
     """Parameter → default value; parameters without a default are in `required`."""
     required: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Parameter → its type (core/dag_params.py), where no function says what it takes."""
     schedules: tuple[Schedule, ...] = ()
     pool: str | None = None
     priority: int | None = None
@@ -180,9 +183,13 @@ def bound(dag: Dag, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str,
     wrong += [f"{name!r} is missing." for name in dag.required if name not in given and name not in kwargs]
     if len(args) > len(names):
         wrong.append(f"expected at most {len(names)} by position; got {len(args)}.")
+    known = {**dag.params, **given, **kwargs}
+    # What another node will return is known when the DAG runs; a default that was left as it is may be null.
+    told = {name: value for name, value in (given | dict(kwargs)).items() if not isinstance(value, Later)}
+    wrong += misfits(dag.types, {name: value for name, value in told.items() if value is not None or name in dag.required})
     if wrong:
         raise BadArguments("params", f"DAG {dag.name!r} takes {', '.join(names) or 'nothing'}: {' '.join(wrong)}")
-    return {**dag.params, **given, **kwargs}
+    return known
 
 
 def laters(value: Any) -> Iterator[Ref | Param]:

@@ -10,6 +10,7 @@ import networkx as nx
 
 from backbeat.core.dag import MAX_ITEMS, SCALARS, Dag, Node, Param, Rule, laters
 from backbeat.core.dag_cycles import cycles
+from backbeat.core.dag_params import odd_types
 from backbeat.core.job import NAME
 from backbeat.core.priority import priority_of, queue_of
 from backbeat.errors import DefinitionError, GraphError, nearest
@@ -79,6 +80,8 @@ def _names(case: _Case) -> Iterator[Problem]:
     if not case.dag.nodes:
         yield Problem("empty", "the DAG has no nodes. Call at least one job inside it.")
     counts = Counter(node.id for node in case.dag.nodes)
+    for sentence in odd_types(case.dag.types, case.dag.required, case.dag.params):
+        yield Problem("types", sentence)
     for name, count in counts.items():
         if count > 1:
             yield Problem("duplicate", f"{count} nodes have the id {name!r}; ids must differ. Use .set(id=…).", (name,))

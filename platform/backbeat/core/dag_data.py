@@ -17,7 +17,7 @@ _NODE_PLAIN = ("max_parallel", "group", "pool", "priority", "timeout", "estimate
 _NODE_KEYS = ("id", "job", "args", "kwargs", "after", "map", "rule", "choose", "retry", *_NODE_PLAIN)
 _DAG_PLAIN = ("pool", "priority", "urgent_path", "timeout", "max_active", "start_deadline", "enabled", "owner", "description")
 _DAG_WORDS = ("overlap", "misfire", "engine")
-_DAG_KEYS = ("dag", "nodes", "params", "required", "schedules", "labels", "retry", *_DAG_WORDS, *_DAG_PLAIN)
+_DAG_KEYS = ("dag", "nodes", "params", "required", "types", "schedules", "labels", "retry", *_DAG_WORDS, *_DAG_PLAIN)
 _DURATIONS = frozenset({"timeout", "estimate", "start_deadline"})
 _KINDS: Mapping[str, tuple[type, str]] = {
     **dict.fromkeys(("max_parallel", "max_active"), (int, "a whole number")),
@@ -51,6 +51,8 @@ def graph_data(dag: Dag) -> dict[str, Any]:
         data["params"] = dict(dag.params)
     if dag.required:
         data["required"] = list(dag.required)
+    if dag.types:
+        data["types"] = dict(dag.types)
     return data
 
 
@@ -157,6 +159,7 @@ def _dag(data: Mapping[str, Any], problems: list[str]) -> Dag:
         nodes=nodes,
         params=_object(data, "params"),
         required=_names(data, "required"),
+        types=_object(data, "types"),
         schedules=schedules,
         overlap=word_of(Overlap, data.get("overlap", _DEFAULT.overlap), "overlap"),
         misfire=word_of(Misfire, data.get("misfire", _DEFAULT.misfire), "misfire"),

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
 from backbeat.core.arguments import too_much
+from backbeat.core.dag import Dag, bound
 from backbeat.core.keys import RunId, submitted_id
 from backbeat.core.message import arguments_of, envelope
 from backbeat.core.priority import priority_of
@@ -53,6 +54,8 @@ def submit(
     # A job of the admin's has no code of its own: then its task's parameters count.
     code = name if name in registry.jobs else template_of(store, name).task
     arguments = checked_arguments(code, args, kwargs or {})
+    if code not in registry.jobs and (graph := published(store, name)) is not None:
+        bound(graph, args, kwargs or {})
     prepare(store, name, run_id, arguments, delay=delay, priority=priority, reason=reason, keyed=key is not None, send=True)
     return run_id
 
@@ -88,6 +91,12 @@ def _outage_told(call: Callable[P, T]) -> Callable[P, T]:
             raise StoreUnavailable(f"{StoreUnavailable.__doc__} ({error})") from error
 
     return told
+
+
+@_outage_told
+def published(store: Store, name: str) -> Dag | None:
+    """The graph of this name that no code defines, or None. Raises StoreUnavailable."""
+    return store.dags.published(name)
 
 
 @_outage_told

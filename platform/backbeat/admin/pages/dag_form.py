@@ -11,6 +11,7 @@ from django.forms.formsets import BaseFormSet
 from backbeat.admin.pages.inputs import Duration, Json, Names
 from backbeat.core.dag import Dag, Rule
 from backbeat.core.dag_data import from_data, node_data, to_data
+from backbeat.core.dag_params import TYPES
 
 MOST = 200
 """Nodes that the form can hold; a larger graph is edited as a file."""
@@ -29,6 +30,11 @@ class GraphForm(forms.Form):
     timeout = Duration(label="Timeout of a run")
     required = Names(label="Parameters to give", help_text="Names, parted by commas; each run must give them.")
     params = Json(label="Parameters with defaults", empty=dict, help_text='A JSON object, such as {"day": "mon"}.')
+    types = Json(
+        label="Types of parameters",
+        empty=dict,
+        help_text=f'A JSON object, such as {{"day": "string"}}: {", ".join(TYPES)}. A run with another value is refused.',
+    )
     cron = forms.CharField(
         label="Cron", max_length=128, required=False, help_text="Such as 30 2 * * *; empty: it runs when asked."
     )
@@ -121,7 +127,7 @@ def graph_of(before: Dag | None, given: Mapping[str, Any], rows: Sequence[Mappin
         "owner": given["owner"],
         "max_active": given["max_active"],
     }
-    data |= {"timeout": given["timeout"], "required": list(given["required"]), "params": given["params"]}
+    data |= {"timeout": given["timeout"], "required": list(given["required"]), "params": given["params"], "types": given["types"]}
     if given.get("cron"):
         data["schedules"] = [{"cron": given["cron"], "tz": given.get("tz") or "UTC"}]
     # A field of the row wins over the same word under `more`.

@@ -60,7 +60,7 @@ class DagAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only for 
 
     def _sent(self, request: HttpRequest, row: Dag | None, before: Graph | None) -> HttpResponse:
         form = GraphForm(request.POST, initial=_initial(before), new=row is None)
-        nodes = sent_forms(sorted(dags.known_jobs()), request.POST)
+        nodes = sent_forms(_choices(before), request.POST)
         if not form.is_valid() or not nodes.is_valid():
             return self._shown(request, row, before, form, nodes, None, [])
         rows = rows_in(nodes)
@@ -90,7 +90,7 @@ class DagAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only for 
         """The page. Without `nodes` the rows are those of the graph."""
         large = graph is not None and len(graph.nodes) > MOST
         if nodes is None and not large:
-            nodes = node_forms(sorted(dags.known_jobs()), rows_of(graph) if graph else [])
+            nodes = node_forms(_choices(before), rows_of(graph) if graph else [])
         context = {
             **self.admin_site.each_context(request),
             **_picture(graph),
@@ -113,8 +113,13 @@ class DagAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only for 
         return TemplateResponse(request, "admin/backbeat/dag_form.html", context)
 
 
+def _choices(before: Graph | None) -> list[str]:
+    """What a node may be: a job, or another graph."""
+    return sorted(dags.known_jobs() | dags.others(before.name if before else ""))
+
+
 def _initial(before: Graph | None) -> dict[str, Any]:
-    names = ("name", "description", "owner", "max_active", "timeout", "required", "params")
+    names = ("name", "description", "owner", "max_active", "timeout", "required", "params", "types")
     return {} if before is None else {name: getattr(before, name) for name in names}
 
 

@@ -21,11 +21,14 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from backbeat.admin import definitions, submissions
+from backbeat.admin.dags import graph_named
 from backbeat.admin.models import Job
 from backbeat.admin.pages.inputs import Json
 from backbeat.admin.pages.job_form import PRIORITY_CHOICES
+from backbeat.core.dag import bound
 from backbeat.core.secrets import unmasked
 from backbeat.errors import BackbeatError, BadArguments, DefinitionError
+from backbeat.runtime.binding import DAG_TASK
 from backbeat.runtime.submit import submit
 
 
@@ -93,6 +96,8 @@ class Verb:
 
 def _run(job: Job, given: dict[str, Any], actor: str) -> str:
     why = given["reason"] or f"run by hand by {actor}"
+    if job.task == DAG_TASK:
+        bound(graph_named(job.name), given.get("args") or [], given.get("kwargs") or {})
     key = given.get("key") or None
     run_id = submit(
         job.name,

@@ -95,11 +95,12 @@ def _prepared_database(reset_password: bool) -> str | None:
 
 def _synced() -> list[str]:
     """Bring the definitions of the code into the database; the modules that could not be imported."""
+    from backbeat.admin.dags import follow_code
     from backbeat.admin.definitions import sync_from_code
     from backbeat.runtime.registry import failures
 
     sync_from_code()
-    return [str(failure) for failure in failures]
+    return [*map(str, failures), *(": ".join(refused) for refused in follow_code())]
 
 
 def followed(run: str, wait: float) -> Iterator[dict[str, Any]]:
