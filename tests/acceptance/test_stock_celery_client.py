@@ -65,3 +65,15 @@ def test_a_job_that_a_stock_producer_sends_becomes_a_run_with_history(setup: tup
     assert sent.get(timeout=20) == 1
     recorded = f"select state from backbeat_run where run_id like '%{sent.id}%'"
     eventually(lambda: deployment.rows(recorded) == [("succeeded",)], within=30, message=deployment.story)
+
+
+def test_every_question_of_a_stock_client_is_answered(setup: tuple[CeleryTestSetup, Deployment]) -> None:
+    made, deployment = setup
+
+    ask = made.app.control.inspect(timeout=10, limit=1)
+    questions = ("stats", "conf", "registered", "report", "active", "reserved", "scheduled", "revoked", "active_queues", "clock")
+    answers = {question: getattr(ask, question)() for question in questions}
+
+    assert [question for question, answer in answers.items() if not answer] == []
+    assert "Control command error" not in deployment.processes["node"].logs(100_000)
+    assert add.s(2, 3).apply_async(queue=QUEUE).get(timeout=5) == 5

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
 from typing import Any
+
+from kombu.transport import redis
 
 log = logging.getLogger("backbeat.worker")
 
@@ -14,20 +15,42 @@ GARBAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 def guarded(connection: Any) -> Any:
     """A connection of kombu that drops what can't be read as a message, and says so."""
-    transport = connection.get_transport_cls()
-    if hasattr(getattr(transport, "Channel", None), "_brpop_read"):
-        connection.transport_cls = _guarded_transport(transport)
+    guard = _GUARDS.get(connection.get_transport_cls())
+    if guard is not None:
+        # By its name, since `inspect stats` sends this attribute to whoever asks.
+        connection.transport_cls = f"{__name__}:{guard}"
     return connection
 
 
-@cache
-def _guarded_transport(transport: type[Any]) -> type[Any]:
-    class Channel(transport.Channel):  # type: ignore[misc, name-defined]  # known only now
-        def _brpop_read(self, **options: Any) -> Any:
-            try:
-                return super()._brpop_read(**options)
-            except GARBAGE as error:
-                log.error("something in a queue is no message, and is dropped: %s: %s", type(error).__name__, error)  # noqa: TRY400 - it says all
-                return True
+class _DropsGarbage:
+    """What kombu's channels on Redis lack."""
 
-    return type("Transport", (transport,), {"Channel": Channel})
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]  # of the channel that it is mixed into
+        except GARBAGE as error:
+            log.error("something in a queue is no message, and is dropped: %s: %s", type(error).__name__, error)  # noqa: TRY400 - it says all
+            return True
+
+
+class _Channel(_DropsGarbage, redis.Channel):  # type: ignore[misc]  # kombu is untyped
+    pass
+
+
+class _SentinelChannel(_DropsGarbage, redis.SentinelChannel):  # type: ignore[misc]  # as above
+    pass
+
+
+class RedisTransport(redis.Transport):  # type: ignore[misc]  # as above
+    """kombu's, which survives foreign things in a list."""
+
+    Channel = _Channel
+
+
+class SentinelTransport(redis.SentinelTransport):  # type: ignore[misc]  # as above
+    """The same for a server that sentinels name."""
+
+    Channel = _SentinelChannel
+
+
+_GUARDS = {redis.Transport: RedisTransport.__name__, redis.SentinelTransport: SentinelTransport.__name__}
