@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
+from typing import NamedTuple
 
 from backbeat.core import entry as entries
 from backbeat.core.due import decide
@@ -33,6 +35,18 @@ FIRE_LIMIT = 200
 """Runs in one script: at some ten microseconds each, Redis is never blocked for more than a few milliseconds."""
 
 
+UNDER_WAY = 2
+"""Scripts that Redis may have at hand: it never waits for the next, and little is on its way when a lease is lost."""
+
+
+class _Sent(NamedTuple):
+    """A batch on its way, and how many of its runs are due when."""
+
+    shard: int
+    times: Counter[int]
+    answer: Future[tuple[Fired, Due | None]]
+
+
 @dataclass
 class Gate:
     """What may be done with entries from another scheduler's storage."""
@@ -53,12 +67,14 @@ class Firer:
         self.counts = self.meter.counts
         # Told after each batch, so that a long tick is not taken for a stuck one.
         self._moved = moved
-        # While Redis works on one batch, the next is decided: the two have a core each.
+        # While Redis works on one batch, the next is decided and put into words: the two have a core each.
         self._sender = ThreadPoolExecutor(1, "backbeat-fire")
+        # Read behind a batch of the last step, for this one.
+        self._ahead: list[Due] = []
 
     def step(self, leases: Sequence[Lease]) -> float:
         """Fire what is due now. Returns the seconds until the next known occurrence; 0 when there is more already."""
-        dues = [due for due in self.store.index.due(leases, READ_LIMIT) if due.leads]
+        dues = self._read(leases)
         if not self.gate.open:
             dues = [replace(due, items=[item for item in due.items if not is_foreign(item[0])]) for due in dues]
         self.write(dues)
@@ -66,33 +82,47 @@ class Firer:
             return 0.0
         return min((max(0.0, (due.next - due.now) / 1000) for due in dues if due.next is not None), default=LONG)
 
+    def _read(self, leases: Sequence[Lease]) -> list[Due]:
+        """What is due in these shards; most of a burst was read behind the batch before."""
+        ahead, self._ahead = self._ahead, []
+        led = {(lease.shard, lease.fence): lease for lease in leases}
+        known = [due for due in ahead if led.pop((due.lease.shard, due.lease.fence), None)]
+        return [due for due in [*known, *self.store.index.due(list(led.values()), READ_LIMIT)] if due.leads]
+
     def write(self, dues: Sequence[Due]) -> None:
         """Decide what was read and write it back. A shard whose lease turns out to be gone is left to its new leader."""
-        under_way: tuple[int, Batch, Future[Fired]] | None = None
         lost: set[int] = set()
+        under_way: deque[_Sent] = deque()
         for due in dues:
-            for batch in self._batches(due):
-                if under_way is not None and not self._count(*under_way):
-                    lost.add(under_way[0])
-                under_way = None
+            for times, words, last in self._batches(due):
+                if len(under_way) == UNDER_WAY:
+                    self._count(under_way.popleft(), lost)
                 if due.lease.shard in lost:
                     break
-                under_way = due.lease.shard, batch, self._sender.submit(self.store.index.fire, due.lease, batch)
-        if under_way is not None:
-            self._count(*under_way)
+                # A shard that gave as much as was asked for has more.
+                more = READ_LIMIT if last and len(due.items) >= READ_LIMIT else 0
+                answer = self._sender.submit(self.store.index.fire, due.lease, words, more)
+                under_way.append(_Sent(due.lease.shard, times, answer))
+        for sent in under_way:
+            self._count(sent, lost)
 
-    def _count(self, shard: int, batch: Batch, answer: Future[Fired]) -> bool:
-        fired = answer.result()
+    def _count(self, sent: _Sent, lost: set[int]) -> None:
+        fired, then = sent.answer.result()
         self._moved()
-        self.meter.fired(fired, batch.due())
-        if not fired.leads:
-            log.warning("shard %d: the lease is gone; its work is left to the new leader", shard)
-        return fired.leads
+        self.meter.fired(fired, sent.times)
+        if not fired.leads and sent.shard not in lost:
+            log.warning("shard %d: the lease is gone; its work is left to the new leader", sent.shard)
+            lost.add(sent.shard)
+        if then is not None:
+            self._ahead.append(then)
 
-    def _batches(self, due: Due) -> Iterator[Batch]:
-        """What is due in a shard, in batches of about FIRE_LIMIT runs; one entry is never split."""
+    def _batches(self, due: Due) -> Iterator[tuple[Counter[int], list[str], bool]]:
+        """What is due in a shard, in batches of about FIRE_LIMIT runs; one entry is never split.
+
+        Of each, how many runs are due when, what is sent of it, and whether it is the last.
+        """
         batch, steps = Batch(), _Steps(due, self.store, self.gate)
-        for schedule_id, score, record in due.items:
+        for number, (schedule_id, score, record) in enumerate(due.items, 1):
             try:
                 entry = entries.read(schedule_id, record, self.store.calendars.known)
                 batch.add(schedule_id, entry.arguments, steps.of(entry, score))
@@ -102,10 +132,10 @@ class Firer:
                 self.meter.parked()
                 self.store.index.park(due.lease.shard, schedule_id, str(error))
             if batch.size >= FIRE_LIMIT:
-                yield batch
+                yield batch.due(), batch.argv(), number == len(due.items)
                 batch = Batch()
         if batch.size:
-            yield batch
+            yield batch.due(), batch.argv(), True
 
 
 class _Steps:

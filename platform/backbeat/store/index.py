@@ -11,12 +11,12 @@ from backbeat.core import template as templates
 from backbeat.core.entry import NEVER, RS, Entry, Timing, entries_of
 from backbeat.core.job import JobSpec
 from backbeat.core.template import Template
-from backbeat.store.batch import Batch
 from backbeat.store.calendars import Calendars
 from backbeat.store.edits import Edits
 from backbeat.store.leases import Lease
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
+from backbeat.store.vitals import Call
 
 PUT_BATCH = 500
 
@@ -184,20 +184,26 @@ class ScheduleIndex:
 
     def due(self, leases: Sequence[Lease], limit: int) -> list[Due]:
         """What is due in each led shard, all in one round trip; at most `limit` entries a shard."""
-        calls = []
-        for lease in leases:
-            keys = self.slots.all[lease.shard]
-            calls.append((script("due"), [keys.lease, keys.due, keys.entries], [lease.holder, lease.fence, limit, 0]))
+        calls = [self._due(lease, limit) for lease in leases]
         replies = run_many(self.slots.client, calls) if calls else []
         return [_due(lease, reply) for lease, reply in zip(leases, replies, strict=True)]
 
-    def fire(self, lease: Lease, batch: Batch) -> Fired:
-        """Advance entries and create their runs in one script, under the lease's fence."""
+    def fire(self, lease: Lease, batch: Sequence[str], more: int = 0) -> tuple[Fired, Due | None]:
+        """Advance entries and create their runs in one script, under the lease's fence. `batch` is what `Batch.argv` gives.
+
+        With `more`, what is due in the shard after that, at most so many entries, comes in the same round trip.
+        """
         keys = self.slots.all[lease.shard]
-        argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, *batch.argv()]
-        reply = script("fire")(self.slots.client, [keys.lease, keys.due, keys.entries], argv)
+        argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, *batch]
+        call: Call = (script("fire"), [keys.lease, keys.due, keys.entries], argv)
+        reply, *then = run_many(self.slots.client, [call, self._due(lease, more)] if more else [call])
         now, leads, fired, refused, duplicates, *missed = reply
-        return Fired(bool(leads), now, fired, refused, duplicates, dict(zip(missed[::2], missed[1::2], strict=True)))
+        told = Fired(bool(leads), now, fired, refused, duplicates, dict(zip(missed[::2], missed[1::2], strict=True)))
+        return told, _due(lease, then[0]) if then else None
+
+    def _due(self, lease: Lease, limit: int) -> Call:
+        keys = self.slots.all[lease.shard]
+        return script("due"), [keys.lease, keys.due, keys.entries], [lease.holder, lease.fence, limit, 0]
 
     def park(self, shard: int, schedule_id: str, reason: str) -> None:
         """Take an entry that can't be evaluated out of the index, and keep it with the reason until it is written again."""
