@@ -38,6 +38,26 @@ def test_the_status_tells_processes_shards_and_figures(running: Deployment) -> N
     assert asked(running, "live").returncode == 0
 
 
+def test_the_status_names_queues_that_nobody_consumes_and_counts_what_is_held_back(running: Deployment) -> None:
+    often = (Schedule(Every("500ms")),)
+    running.define(JobSpec("lonely", "probe.work", pool="nowhere", priority=7, schedules=often, overlap=Overlap.ALLOW))
+
+    def held_back() -> dict[str, Any]:
+        (one,) = told(running)["unserved_queues"]
+        assert (one["queue"], one["jobs"]) == ("nowhere.p7", ["lonely"])
+        # RabbitMQ's own count needs RabbitMQ, and the status needs no more than Redis.
+        assert one["waiting"] >= 2 if running.store.slots.direct else one["waiting"] is None
+        return one
+
+    eventually(held_back, within=60, every=0.5, message=running.story)
+
+    table = asked(running, "status")
+    assert table.returncode == 0
+    assert "no live worker consumes queue nowhere.p7, which lonely use" in table.stdout
+    assert ("fires are held back in it" in table.stdout) == running.store.slots.direct
+    assert "backbeat worker --pool nowhere" in table.stdout
+
+
 def test_the_metrics_are_read_by_prometheus_own_parser(running: Deployment) -> None:
     families = {one.name: one for one in text_string_to_metric_families(asked(running, "metrics").stdout)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 
 import click
 
@@ -23,20 +24,22 @@ def scheduler() -> None:
 @_MAX_OVERDUE
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def status_(max_overdue: str, output: str) -> None:
-    """Show processes, shards and figures.
+    """Show processes, shards and figures, and the queues in which runs are held back because no live worker consumes them.
 
     Exit code 0: all well; 1: something is overdue, stuck or without a leader; 5: Redis does not answer.
     """
+    from backbeat.runtime.queue_check import without_consumer
     from backbeat.runtime.status import as_data, status
     from backbeat.store.store import open_store
 
     state = status(open_store(), _ms(max_overdue))
+    unserved = without_consumer(open_store(), state.processes, state.now)
     if output == "json":
-        click.echo(json.dumps(as_data(state), indent=2))
+        click.echo(json.dumps({**as_data(state), "unserved_queues": [asdict(one) for one in unserved]}, indent=2))
     else:
         from backbeat.cli.scheduler_table import show
 
-        show(state)
+        show(state, unserved)
     sys.exit(0 if state.healthy else 1)
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from backbeat.cli.listing import columns
 from backbeat.core.duration import words
+from backbeat.runtime.queue_check import Unserved, named
 from backbeat.runtime.status import Status
 from backbeat.store.stands import Stand
 from backbeat.store.vitals import Process
 
 
-def show(state: Status) -> None:
+def show(state: Status, unserved: Sequence[Unserved]) -> None:
     """Print it; what is wrong comes first."""
     for problem in state.problems:
         click.echo(f"{click.style('!!', fg='red')}  {problem.sentence}\n    cure: {problem.cure}")
     if state.healthy:
         click.echo(f"{click.style('ok', fg='green')}  everything that is due is fired")
+    for queue in unserved:
+        click.echo(f"{click.style('!!', fg='yellow')}  {_nobody_consumes(queue)}")
     click.echo("\nprocesses")
     columns(("KIND", "NAME", "UP", "MOVED", "DOES"), (_process(one, state.now) for one in state.processes))
     names = {one.id: one.name for one in state.processes}
@@ -31,6 +34,13 @@ def show(state: Status) -> None:
     if state.parked:
         click.echo(f"\nparked ({state.parked_count})")
         columns((), (("  " + schedule, reason) for schedule, reason in state.parked.items()))
+
+
+def _nobody_consumes(one: Unserved) -> str:
+    held = "what is fired into it is held back" if one.waiting is None else f"{one.waiting} fires are held back in it"
+    pool = one.queue.rpartition(".p")[0] or one.queue
+    sentence = f"no live worker consumes queue {one.queue}, which {named(list(one.jobs))} use; {held}."
+    return f"{sentence}\n    cure: Start one: backbeat worker --pool {pool}"
 
 
 def _process(one: Process, now: int) -> tuple[str, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
+from backbeat.core import template as templates
 from backbeat.core.duration import words
 from backbeat.core.template import Template
 from backbeat.errors import NewerPolicy
@@ -12,6 +15,16 @@ from backbeat.store.store import Store
 from backbeat.store.vitals import Process
 
 _SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """A queue that jobs use and no live worker consumes."""
+
+    queue: str
+    jobs: tuple[str, ...]
+    waiting: int | None
+    """Runs that were fired and wait in it; None where another broker than the ledger's own server has it."""
 
 
 def policies_of_all(store: Store) -> Iterator[tuple[str, Template]]:
@@ -28,13 +41,51 @@ def policies_of_all(store: Store) -> Iterator[tuple[str, Template]]:
 
 def unserved(policies: Iterable[tuple[str, Template]], alive: Iterable[Process], now: int) -> dict[str, list[str]]:
     """Queues that jobs use and no live worker consumes, with those jobs. Empty while no worker lives at all."""
-    workers = [one for one in of_kind(alive, "worker") if not one.silent(now)]
-    consumed = {str(queue) for one in workers for queue in one.figures["queues"]}
+    workers = _living(alive, now)
+    return _using(policies, _consumed(workers)) if workers else {}
+
+
+def without_consumer(store: Store, alive: Iterable[Process], now: int) -> list[Unserved]:
+    """The queues that jobs use and no live worker consumes: all of them while no worker lives.
+
+    One round trip while there is none; else every defined job is looked at.
+    """
+    consumed = _consumed(_living(alive, now))
+    suspects = _queues_known(store) - consumed
+    found = _using(policies_of_all(store), consumed) if suspects else {}
+    return [Unserved(queue, tuple(sorted(jobs)), _waiting(store, queue)) for queue, jobs in sorted(found.items())]
+
+
+def _living(alive: Iterable[Process], now: int) -> list[Process]:
+    return [one for one in of_kind(alive, "worker") if not one.silent(now)]
+
+
+def _consumed(workers: Iterable[Process]) -> set[str]:
+    return {str(queue) for one in workers for queue in one.figures["queues"]}
+
+
+def _using(policies: Iterable[tuple[str, Template]], consumed: set[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for job, template in policies if workers else ():
+    for job, template in policies:
         if template.queue not in consumed:
             found.setdefault(template.queue, []).append(job)
     return found
+
+
+def _queues_known(store: Store) -> set[str]:
+    """Of all policies that are kept, those that no job has any more included."""
+    pipe = store.slots.client.pipeline(transaction=False)
+    for keys in store.slots.all:
+        pipe.hvals(keys.templates)
+    found = set()
+    for text in (text for texts in pipe.execute() for text in texts):
+        with suppress(NewerPolicy):
+            found.add(templates.read(str(text)).queue)
+    return found
+
+
+def _waiting(store: Store, queue: str) -> int | None:
+    return int(store.slots.client.llen(queue)) if store.slots.direct else None
 
 
 def outlasting(jobs: Iterable[tuple[str, float | None]], consumer_timeout: float) -> str:
