@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
-from typing import NamedTuple
 
 from backbeat.core import entry as entries
 from backbeat.core.due import decide
@@ -21,7 +19,8 @@ from backbeat.errors import BackbeatError
 from backbeat.runtime.meter import Meter
 from backbeat.runtime.redeliver import scheduled_facts
 from backbeat.store.batch import Batch, Fire, Step
-from backbeat.store.index import Due, Fired
+from backbeat.store.conversation import Conversation
+from backbeat.store.index import Due
 from backbeat.store.leases import Lease
 from backbeat.store.store import Store
 
@@ -36,15 +35,7 @@ FIRE_LIMIT = 200
 
 
 UNDER_WAY = 2
-"""Scripts that Redis may have at hand: it never waits for the next, and little is on its way when a lease is lost."""
-
-
-class _Sent(NamedTuple):
-    """A batch on its way, and how many of its runs are due when."""
-
-    shard: int
-    times: Counter[int]
-    answer: Future[tuple[Fired, Due | None]]
+"""Batches that are sent and not answered: while Redis works on one, the next is decided, sent, and waits before its door."""
 
 
 @dataclass
@@ -67,8 +58,6 @@ class Firer:
         self.counts = self.meter.counts
         # Told after each batch, so that a long tick is not taken for a stuck one.
         self._moved = moved
-        # While Redis works on one batch, the next is decided and put into words: the two have a core each.
-        self._sender = ThreadPoolExecutor(1, "backbeat-fire")
         # Read behind a batch of the last step, for this one.
         self._ahead: list[Due] = []
 
@@ -92,27 +81,30 @@ class Firer:
     def write(self, dues: Sequence[Due]) -> None:
         """Decide what was read and write it back. A shard whose lease turns out to be gone is left to its new leader."""
         lost: set[int] = set()
-        under_way: deque[_Sent] = deque()
-        for due in dues:
-            for times, words, last in self._batches(due):
-                if len(under_way) == UNDER_WAY:
-                    self._count(under_way.popleft(), lost)
-                if due.lease.shard in lost:
-                    break
-                # A shard that gave as much as was asked for has more.
-                more = READ_LIMIT if last and len(due.items) >= READ_LIMIT else 0
-                answer = self._sender.submit(self.store.index.fire, due.lease, words, more)
-                under_way.append(_Sent(due.lease.shard, times, answer))
-        for sent in under_way:
-            self._count(sent, lost)
+        under_way: deque[tuple[Lease, Counter[int]]] = deque()
+        if not any(due.items for due in dues):
+            return
+        with self.store.index.conversation() as talk:
+            for due in dues:
+                for times, words, last in self._batches(due):
+                    if due.lease.shard in lost:
+                        break
+                    # A shard that gave as much as was asked for has more.
+                    more = READ_LIMIT if last and len(due.items) >= READ_LIMIT else 0
+                    self.store.index.fire(talk, due.lease, words, more)
+                    under_way.append((due.lease, times))
+                    if len(under_way) == UNDER_WAY:
+                        self._count(talk, *under_way.popleft(), lost)
+            while under_way:
+                self._count(talk, *under_way.popleft(), lost)
 
-    def _count(self, sent: _Sent, lost: set[int]) -> None:
-        fired, then = sent.answer.result()
+    def _count(self, talk: Conversation, lease: Lease, times: Counter[int], lost: set[int]) -> None:
+        fired, then = self.store.index.fired(talk, lease)
         self._moved()
-        self.meter.fired(fired, sent.times)
-        if not fired.leads and sent.shard not in lost:
-            log.warning("shard %d: the lease is gone; its work is left to the new leader", sent.shard)
-            lost.add(sent.shard)
+        self.meter.fired(fired, times)
+        if not fired.leads and lease.shard not in lost:
+            log.warning("shard %d: the lease is gone; its work is left to the new leader", lease.shard)
+            lost.add(lease.shard)
         if then is not None:
             self._ahead.append(then)
 

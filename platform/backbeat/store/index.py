@@ -12,6 +12,7 @@ from backbeat.core.entry import NEVER, RS, Entry, Timing, entries_of
 from backbeat.core.job import JobSpec
 from backbeat.core.template import Template
 from backbeat.store.calendars import Calendars
+from backbeat.store.conversation import Conversation
 from backbeat.store.edits import Edits
 from backbeat.store.leases import Lease
 from backbeat.store.scripts import run_many, script
@@ -188,16 +189,24 @@ class ScheduleIndex:
         replies = run_many(self.slots.client, calls) if calls else []
         return [_due(lease, reply) for lease, reply in zip(leases, replies, strict=True)]
 
-    def fire(self, lease: Lease, batch: Sequence[str], more: int = 0) -> tuple[Fired, Due | None]:
-        """Advance entries and create their runs in one script, under the lease's fence. `batch` is what `Batch.argv` gives.
+    def conversation(self) -> Conversation:
+        """For `fire` and `fired`."""
+        return Conversation(self.slots.client)
 
-        With `more`, what is due in the shard after that, at most so many entries, comes in the same round trip.
+    def fire(self, talk: Conversation, lease: Lease, batch: Sequence[str], more: int = 0) -> None:
+        """Have entries advanced and their runs created in one script, under the lease's fence; `fired` tells what came of it.
+
+        `batch` is what `Batch.argv` gives. With `more`, what is due in the shard after that, at most so many entries, comes
+        along with the answer.
         """
         keys = self.slots.all[lease.shard]
         argv = [lease.holder, lease.fence, keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, *batch]
         call: Call = (script("fire"), [keys.lease, keys.due, keys.entries], argv)
-        reply, *then = run_many(self.slots.client, [call, self._due(lease, more)] if more else [call])
-        now, leads, fired, refused, duplicates, *missed = reply
+        talk.ask([call, self._due(lease, more)] if more else [call])
+
+    def fired(self, talk: Conversation, lease: Lease) -> tuple[Fired, Due | None]:
+        """What came of the oldest batch that was not answered yet, and what is due after it where that was asked for."""
+        (now, leads, fired, refused, duplicates, *missed), *then = talk.answer()
         told = Fired(bool(leads), now, fired, refused, duplicates, dict(zip(missed[::2], missed[1::2], strict=True)))
         return told, _due(lease, then[0]) if then else None
 
