@@ -12,7 +12,7 @@ from backbeat.core.dag import Dag, Engine
 from backbeat.core.dag_files import read
 from tests.acceptance.test_dags import NODES, ended, submit, sync
 from tests.core.graphs import ABSENT, RECORDED, load
-from tests.support.dag_proof import JOBS, Proof, random_case
+from tests.support.dag_proof import JOBS, Case, Proof, random_case
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.servers import RedisServer
@@ -23,6 +23,8 @@ SMALL = [
     for path in RECORDED
     if path.stem in {"montage-2mass-005d", "nf-core-sarek", "epigenomics-hep-1seq-100k", "srasearch-10a"}
 ]
+
+MIDDLE = [path for path in RECORDED if path.stem in {"montage-2mass-025d", "cybershake-1000"}]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,32 @@ def test_random_graphs_end_as_the_rules_say_though_workers_and_keepers_are_kille
     proof = Proof(site)
     for case in cases:
         proof.check(case, kills=KILLS)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not MIDDLE, reason=ABSENT)
+@pytest.mark.parametrize("path", MIDDLE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("engine", [Engine.CANVAS, Engine.LEDGER])
+def test_a_graph_of_hundreds_ends_though_workers_and_keepers_are_killed(site: Deployment, path: Path, engine: Engine) -> None:
+    dag, chance, kills = read(load(path), job="proof.node", scale=0.0), random.Random(f"{path.stem} {engine}"), 5
+    nodes = tuple(node._replace(kwargs={}) for node in dag.nodes)
+    case = Case(Dag(f"{dag.name}-{engine}", nodes, engine=engine))
+    run_id = submit(site, case.dag)
+    done = lambda: sum(name.startswith(f"{run_id}/") for name in site.effects())  # noqa: E731
+
+    keeper = next(one for name, one in reversed(site.processes.items()) if name.startswith("keeper") and one.alive)
+    for kill in range(kills):
+        worker, goal = site.worker(f"{engine}{kill}"), done() + chance.randint(10, len(nodes) // kills)
+        eventually(lambda goal=goal: done() >= min(goal, len(nodes)), within=90, message=site.story)
+        victims = [worker, keeper]
+        for victim in chance.sample(victims, k=2):
+            victim.kill()
+        keeper = site.keeper(f"keeper-{engine}{kill}")
+    survivor = site.worker(f"{engine}-last")
+
+    assert ended(site, run_id, within=180) == "succeeded"
+    Proof(site).check(case, kills=kills)
+    survivor.stop()
 
 
 def _in_order(site: Deployment, dag: Dag, run_id: str) -> None:
