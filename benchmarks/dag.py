@@ -9,7 +9,8 @@ results, which is the cheapest that canvas can be. Ours claims each node, keeps 
 which a keeper records meanwhile on the same two cores; before anybody's turn the keeper has caught up. "history later" lets it
 sleep until the last node has ended, as a keeper on another machine would not be felt. Times go from the first begin to the last
 end. The bare rate is that of Celery's own task whose messages all wait in the queue before the first one runs: "x bare" is
-a graph's time by the time that so many bare tasks take. On RabbitMQ each engine is forced in turn (decision 012).
+a graph's time by the time that so many bare tasks take. "batch" is the same graph of a job with @job(batch=100), whose nodes
+share messages: each is claimed, kept and recorded all the same. On RabbitMQ each engine is forced in turn (decision 012).
 
 --graph: a recorded graph, with tasks that take no time; then again with its own times at a thousandth, on 64 threads.
 --plan: a recorded graph that is only planned. Forms as `backbeat dag import` reads them; rows without a file are left out.
@@ -23,6 +24,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.servers import RabbitServer, RedisServer
 
-JOB, PEER = "bench.node", "peer.node"
+JOB, TINY, PEER = "bench.node", "bench.tiny", "peer.node"
 LENGTHS = (2, 5, 10)
 """Of rows that run side by side, forty nodes together."""
 Stamps = dict[str, tuple[int, int]]
@@ -223,15 +225,18 @@ def sides_on_redis(made: Site, options: Any) -> dict[str, Callable[[], dict[str,
         "hop, celery chain": lambda: hop(lambda: made.chain(20)),
         "hop, canvas": lambda: hop(lambda: made.run(chain_of(20, engine=Engine.CANVAS))),
         "fan": lambda: rate(made.run(fan)),
+        "fan, batch": lambda: rate(made.run(of_job(fan, TINY))),
         "fan, celery chord": lambda: rate(made.chord(options.fan)),
         "fan, history later": lambda: rate(made.run_before_history(fan)),
         "layers": lambda: rate(made.run(layers)),
+        "layers, batch": lambda: rate(made.run(of_job(layers, TINY))),
         "bare": lambda: rate(made.bare(500)),
         "layers, history later": lambda: rate(made.run_before_history(layers)),
     }
     if options.graph:
         recorded = read(json.loads(options.graph.read_text()), job=JOB, scale=0.0)
         sides["recorded"] = lambda: rate(made.run(recorded))
+        sides["recorded, batch"] = lambda: rate(made.run(of_job(recorded, TINY)))
         sides["recorded, history later"] = lambda: rate(made.run_before_history(recorded))
     return sides
 
@@ -343,7 +348,8 @@ def ratios_of(figures: Any) -> dict[str, float]:
     pair("hop time: canvas", "p50_ms", "hop", "hop, canvas")
     pair("fan rate: celery chord", "nodes_per_s", "fan", "fan, celery chord")
     pair("fan rate, history later: celery chord", "nodes_per_s", "fan, history later", "fan, celery chord")
-    for graph in ("layers", "layers, history later", "recorded", "recorded, history later"):
+    pair("fan rate, batch: celery chord", "nodes_per_s", "fan, batch", "fan, celery chord")
+    for graph in ("layers", "layers, batch", "layers, history later", "recorded", "recorded, batch", "recorded, history later"):
         pair(f"{graph} time: x bare", "nodes_per_s", "bare", graph)
     pair("rabbitmq hop time: canvas by ledger", "p50_ms", "rabbitmq hop, canvas", "rabbitmq hop, ledger")
     pair("rabbitmq crowded hop time: canvas by ledger", "mean_ms", "rabbitmq crowded hop, canvas", "rabbitmq crowded hop, ledger")
@@ -386,6 +392,11 @@ def fan_of(width: int, **options: Any) -> Dag:
     parts = tuple(f"part{i}" for i in range(width))
     middle = (Node(name, JOB, after=("root",)) for name in parts)
     return Dag(f"fan{width}", (Node("root", JOB), *middle, Node("join", JOB, after=parts)), **options)
+
+
+def of_job(dag: Dag, job: str) -> Dag:
+    """The same graph of another job."""
+    return replace(dag, name=f"{dag.name}-{job.rpartition('.')[2]}", nodes=tuple(node._replace(job=job) for node in dag.nodes))
 
 
 def chains_of(count: int, length: int, **options: Any) -> Dag:

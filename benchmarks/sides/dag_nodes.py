@@ -27,6 +27,12 @@ def node(seconds: float = 0.0) -> None:
     work(current_run().id, seconds)
 
 
+@job("bench.tiny", batch=100, overlap="allow")
+def tiny(seconds: float = 0.0) -> None:
+    """A node of a job whose nodes may share messages."""
+    work(current_run().id, seconds)
+
+
 @shared_task(name="peer.node", ignore_result=True)
 def peer(seconds: float = 0.0) -> None:
     """A task of Celery's canvas, which keeps no result: the cheapest that it can be."""

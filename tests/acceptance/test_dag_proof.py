@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,18 @@ def recorded(path: Path, job: str = "proof.node") -> Case:
 def test_random_graphs_end_as_the_rules_say(site: Deployment) -> None:
     engines = (Engine.CANVAS, Engine.LEDGER, Engine.AUTO)
     prove(site, [random_case(seed, engine=engines[seed % 3]) for seed in range(36)])
+
+
+def test_random_graphs_of_jobs_that_share_messages_end_as_the_rules_say(site: Deployment) -> None:
+    cases = [random_case(seed) for seed in range(100, 124)]
+    for case in cases:
+        nodes = tuple(node._replace(job=node.job.replace("proof", "tiny")) for node in case.dag.nodes)
+        case.dag = replace(case.dag, name=f"tiny-{case.dag.name}", nodes=nodes)
+
+    prove(site, cases)
+
+    logs = site.processes["worker"].logs(1 << 22)
+    assert re.search(r"Task tiny\.(node|item)\[tiny-random\S+\+\d\] received", logs), "none of them shared a message"
 
 
 @pytest.mark.skipif(not SAMPLE, reason=ABSENT)

@@ -24,8 +24,7 @@ JOBS = '''
 from backbeat import current_run, job
 from probe_jobs import effect
 
-@job("proof.node")
-def node(returns=None, fail: bool = False, fail_first: bool = False, **inputs):
+def work(returns=None, fail: bool = False, fail_first: bool = False, **inputs):
     effect("begin")
     if fail or (fail_first and current_run().attempt == 1):
         effect("fail")
@@ -33,14 +32,16 @@ def node(returns=None, fail: bool = False, fail_first: bool = False, **inputs):
     effect("end")
     return returns
 
-@job("proof.item")
-def item(number: int, fail: list[int] = [], **inputs) -> int:
+def work_on(number: int, fail: list[int] = [], **inputs) -> int:
     effect("begin")
     if number in fail:
         effect("fail")
         raise RuntimeError("told to fail")
     effect("end")
     return 2 * number
+
+node, item = job("proof.node")(work), job("proof.item")(work_on)
+tiny, tiny_item = job("tiny.node", batch=4, overlap="allow")(work), job("tiny.item", batch=4, overlap="allow")(work_on)
 '''
 OK, FAILED, SKIPPED, GIVEN_UP = "succeeded", "failed", "skipped", "upstream_failed"
 

@@ -10,7 +10,7 @@ from backbeat.core.dag import Dag, bound
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_data import to_data
 from backbeat.core.dag_wire import Kind, Wire, counters
-from backbeat.core.message import arguments_of, dumps, envelope
+from backbeat.core.message import arguments_in, arguments_of, dumps, envelope, fill, group_mould
 from backbeat.core.plan import plan
 from backbeat.core.template import Template
 from backbeat.errors import UnknownJob, nearest
@@ -25,7 +25,7 @@ from backbeat.store.store import Store
 DRAWN = 3_000
 """Nodes above which history keeps no picture of the graph with every run."""
 _NO_ARGUMENTS = arguments_of([], {})
-_RUN = "~run~"
+_RUN, _RUNS = "~run~", "~runs~"
 
 
 def start_run(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -91,7 +91,7 @@ def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], p
     return begun.outcome
 
 
-def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None, *, lowest: bool) -> Iterator[dict[str, str]]:
+def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None, *, lowest: bool) -> Iterator[dict[str, Any]]:
     slot = store.slots.of(run_id).slot
     for kind in wire.kinds:
         template = _changed(template_of(store, kind.job), wire.dag, kind, priority)
@@ -100,7 +100,15 @@ def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None, *, lowes
             template = replace(template, priority=LOWEST)
         store.index.keep_template(run_id, template, kind.job)
         message = envelope(template.outline, _RUN, _NO_ARGUMENTS, slot=slot)
-        yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message}
+        yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message, **_shared(template, slot)}
+
+
+def _shared(template: Template, slot: int) -> dict[str, Any]:
+    """How many nodes may share a message, and what that one looks like."""
+    if template.batch == 1:
+        return {}
+    mould = group_mould(template.outline, slot, template.batch)
+    return {"b": template.batch, "g": fill(mould, _RUNS, _RUN, arguments_in(_NO_ARGUMENTS), _RUN)}
 
 
 def _changed(template: Template, dag: Dag, kind: Kind, run_priority: int | None) -> Template:

@@ -88,6 +88,7 @@ class Group:
 
     def _one(self, attempt: Attempt) -> None:
         args, kwargs = _arguments(attempt.fields["x"])
+        work = attempt.node.doing(self._call) if attempt.node else self._call
         template = attempt.template
         with captured(settings().log_limit) as kept, running(attempt.context(args, kwargs)) as run:
             hiding = Hiding(run)
@@ -96,7 +97,7 @@ class Group:
             with at_work(Hand(attempt, kept, template.soft_timeout, template.timeout)) as hand:
                 try:
                     with alarm(hand, template.soft_timeout, template.timeout):
-                        done = attempt.gate(lambda: work_through(hand, self._call, args, kwargs))
+                        done = attempt.gate(lambda: work_through(hand, work, args, kwargs))
                 except TurnedAway as away:
                     turned_away(attempt, away, kept.text)
                     return
@@ -117,6 +118,10 @@ class Group:
             attempt.release(done.outcome, log_text, REJECTED_DELAY)
             return
         self._told["succeeded"] += done.outcome.state is RunState.SUCCEEDED
+        if attempt.node:
+            # Others wait for it, and for what it returned.
+            attempt.finish(done.outcome, retry_in(attempt, done), log_text)
+            return
         self._note(attempt, done.outcome, log_text, retry_in(attempt, done))
         if time.monotonic() >= self._flushed_at + KEEP_BACK:
             self._flush()

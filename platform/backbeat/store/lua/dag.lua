@@ -5,7 +5,8 @@
 --   dag.s:D    string  a byte a node: . pending, o left out by a choice, e ready but its items are unknown, q queued or running,
 --                      h succeeded but its choice is unknown; ended: s f t c k u x z (see CODES)
 --   dag.c:D    string  four u16 a node: parents that ended well, badly, skipped, and not yet (from EARLY under the any_ rules)
---   dag.k:D    hash    kind -> job, queue, template id, message       dag.a:D  hash  place -> attempts before a rerun
+--   dag.k:D    hash    kind -> j job, q queue, t template id, m message; b runs that may share one, g such a message
+--                            dag.a:D  hash  place -> attempts before a rerun
 --   dag.o:D    hash    place -> output                                dag.t:D  list  steps left over; dag.p:D those of a pause
 --   dag.l:D    set     what a process must do: find out 'e:<place>' how many items, 'c:<place>' which case; send 's:<segment>'
 --   dag.m:D    hash    '<place>n' items, '<place>i' next, '<place>r' running, '<place>l' left, '<place>b' bad
@@ -35,7 +36,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     d.graph = prefix .. 'graph:' .. h[1]
     for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a'}) do d[letter] = prefix .. 'dag.' .. letter .. ':' .. id end
     d.key, d.budget, d.queue, d.first, d.settled, d.bad = prefix .. 'dag:' .. id, BUDGET, {}, 1, 0, 0
-    d.records, d.kinds = {}, {}
+    d.records, d.kinds, d.gathered = {}, {}, {}
     return d
   end
 
@@ -61,6 +62,24 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     return k
   end
 
+  -- The message of one run, or of several that share one (core/message.py, group_mould): `~run~` and `~runs~` stand for them.
+  local function send(k, ids)
+    local several = #ids > 1
+    local names = {run = several and ids[1] .. '+' .. (#ids - 1) or ids[1], runs = table.concat(ids, '\\n')}
+    hand_over(prefix, direct, k.q, (string.gsub(several and k.g or k.m, '~(runs?)~', names)))
+  end
+
+  -- Runs of a kind whose job lets so many share a message (k.b) gather until the script ends, or until they are so many.
+  local function gather(d, number, k, id)
+    local ids = d.gathered[number] or {}
+    d.gathered[number] = ids
+    ids[#ids + 1] = id
+    if #ids >= (k.b or 1) then
+      d.gathered[number] = nil
+      send(k, ids)
+    end
+  end
+
   -- A run for a node, or for one item of a mapped node. One that exists is left as it is. `carried`: canvas brings its message.
   local function create(d, place, r, item, carried)
     d.budget = d.budget - 4
@@ -81,8 +100,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     redis.call('HSET', key, unpack(fields))
     redis.call('ZADD', prefix .. 'timers', carried and math.min(requeue_at, now + CARRIED_MS) or requeue_at, run_id)
     if carried then return end
-    local name = string.gsub(d.json .. '/' .. label, '%%', '%%%%')
-    hand_over(prefix, direct, k.q, (string.gsub(k.m, '~run~', name)))
+    gather(d, r.k, k, d.json .. '/' .. label)
   end
 
   -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
@@ -319,6 +337,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       if d.queue[d.first] then d.first = d.first + 1 end
       step(d, text)
     end
+    for number, ids in pairs(d.gathered) do send(kind(d, number), ids) end
+    d.gathered = {}
     for index = d.first, #d.queue do redis.call('RPUSH', d.t, d.queue[index]) end
     if d.bad > 0 then redis.call('HINCRBY', d.key, 'bad', d.bad) end
     local left = (d.settled > 0 or d.rewritten) and redis.call('HINCRBY', d.key, 'left', -d.settled)

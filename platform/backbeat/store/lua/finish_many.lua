@@ -1,6 +1,7 @@
 -- KEYS: timers | ARGV: prefix, holder, direct, requeue_ms, key_ttl, run_id, attempt, state, delay_ms, outcome, ... | returns: {now, run id, ...}
 -- End many attempts of one holder, each by the rules of finish.lua; after the first five arguments come five for each of them.
--- Returns those that were still the holder's to end. Nodes of DAGs never come this way.
+-- Returns those that were still the holder's to end. Of nodes of DAGs only those come this way
+-- that were cancelled; a keeper sees to what that means for their DAG runs.
 -- include: common
 -- include: finishing
 local now = now_ms()
