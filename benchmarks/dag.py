@@ -1,7 +1,7 @@
 """How fast do graphs run, against Celery's own chain and chord in the same worker on the same broker?
 
-usage: dag.py [--rounds 3] [--fan 1000] [--layer 100] [--graph FILE] [--plan FILE] [--no-rabbitmq]
-              [--only WORD]
+usage: dag.py [--rounds 3] [--fan 1000] [--layer 100] [--graph FILE] [--plan FILE] [--no-rabbitmq] [--no-outside]
+              [--only WORD,WORD]
 
 Equal for all: one Redis-compatible server (append-only file, everysec) for queues, results and the ledger, one worker
 process with two children, no-op functions that note begin and end in a file by one clock; Celery's tasks ignore their
@@ -11,6 +11,9 @@ sleep until the last node has ended, as a keeper on another machine would not be
 end. The bare rate is that of Celery's own task whose messages all wait in the queue before the first one runs: "x bare" is
 a graph's time by the time that so many bare tasks take. "batch" is the same graph of a job with @job(batch=100), whose nodes
 share messages: each is claimed, kept and recorded all the same. On RabbitMQ each engine is forced in turn (decision 012).
+
+Dask and Prefect are timed once, with two workers in an environment of their own (.venv-outside, made when first needed; left out
+when it can't be). Dask keeps everything in memory; Prefect has a server with SQLite.
 
 --graph: a recorded graph, with tasks that take no time; then again with its own times at a thousandth, on 64 threads.
 --plan: a recorded graph that is only planned. Forms as `backbeat dag import` reads them; rows without a file are left out.
@@ -43,6 +46,7 @@ from tests.support.eventually import eventually
 from tests.support.servers import RabbitServer, RedisServer
 
 JOB, TINY, PEER = "bench.node", "bench.tiny", "peer.node"
+OUTSIDE = ("distributed==2026.8.0", "prefect==3.9.1")
 LENGTHS = (2, 5, 10)
 """Of rows that run side by side, forty nodes together."""
 Stamps = dict[str, tuple[int, int]]
@@ -182,6 +186,7 @@ def main() -> None:
     parser.add_argument("--graph", type=Path)
     parser.add_argument("--plan", type=Path)
     parser.add_argument("--no-rabbitmq", action="store_true")
+    parser.add_argument("--no-outside", action="store_true")
     parser.add_argument("--only", default="", help="measure only sides whose name holds one of these words (word,word)")
     options = parser.parse_args()
 
@@ -199,6 +204,8 @@ def main() -> None:
         with site("redis", "-P", "threads", children=64) as made:
             figures |= harness.in_turn(1, {"timed": lambda: timed(made, options.graph)})
             checks = {name: checks[name] + getattr(made, name) for name in checks}
+    if not options.no_outside:
+        figures |= outside(options)
     figures |= in_turn(planning(options.plan), options)
     ratios = ratios_of(figures)
     rows = [("side", "figures"), *((name, shown(answers)) for name, answers in figures.items())]
@@ -259,6 +266,26 @@ def sides_on_rabbitmq(made: Site) -> dict[str, Callable[[], dict[str, Any]]]:
         graph = chains_of(40 // length, length, engine=engine)
         sides[f"rabbitmq chains of {length}, {engine}"] = lambda graph=graph: rate(made.run(graph))
     return sides
+
+
+def outside(options: Any) -> dict[str, list[dict[str, Any]]]:
+    """Other engines than Celery, once each and by themselves: for orientation, since they share neither broker nor promises."""
+    ways = [way for way in ("dask", "prefect") if wanted(f"fan, {way}", options)]
+    python = harness.outside_python(*OUTSIDE) if ways else None
+    if python is None:
+        return {}
+    found = {}
+    for way in ways:
+        # Prefect takes minutes for what the others do in seconds, so its fan is smaller.
+        width, graph = (options.fan, options.graph) if way == "dask" else (min(options.fan, 200), None)
+        with harness.folder() as place:
+            env = {"PREFECT_HOME": str(place), "PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+            arguments = [way, width, place / "stamps", *([graph.resolve()] if graph else [])]
+            side = lambda arguments=arguments, env=env: harness.side(  # noqa: E731 - a name for what is handed on
+                "dag_outside.py", *arguments, ours=False, env=env, python=python
+            )
+            found |= harness.in_turn(1, {f"fan, {way}": side})
+    return found
 
 
 def warm(made: Site) -> None:

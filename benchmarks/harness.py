@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = Path(__file__).resolve().parent / "sides"
-PEERS = ROOT / ".venv-peers"
+PEERS, OUTSIDE = ROOT / ".venv-peers", ROOT / ".venv-outside"
 STEADY = ("--save", "", "--auto-aof-rewrite-percentage", "0")
 """Options of a Redis server that writes its append-only file and never anew, so that no fork falls into a measured time."""
 
@@ -43,11 +43,32 @@ def peer_python() -> Path:
     return python
 
 
+def outside_python(*packages: str) -> Path | None:
+    """The interpreter of an environment of its own for what is compared now and then; None, and why, when it can't be made."""
+    python, wanted = OUTSIDE / "bin" / "python", " ".join(packages)
+    stamp = OUTSIDE / "made-from"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        say(f"making {OUTSIDE.name} (once): {wanted}")
+        venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(OUTSIDE)
+        pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if done.returncode:
+            say(f"left out, because they could not be installed: {wanted}: {done.stderr.strip().splitlines()[-1:]}")
+            return None
+        stamp.write_text(wanted)
+    return python
+
+
 def side(
-    script: str, *arguments: object, ours: bool, env: Mapping[str, str] | None = None, timeout: float = 600
+    script: str,
+    *arguments: object,
+    ours: bool,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 600,
+    python: Path | None = None,
 ) -> dict[str, Any]:
-    """Run one side once; the JSON object that it prints last."""
-    python = Path(sys.executable) if ours else peer_python()
+    """Run one side once, by our interpreter, the peers' or the one given; the JSON object that it prints last."""
+    python = python or (Path(sys.executable) if ours else peer_python())
     done = subprocess.run(
         [python, SIDES / script, *map(str, arguments)],
         cwd=SIDES,
