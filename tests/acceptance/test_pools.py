@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from backbeat.core.job import JobSpec
 from backbeat.core.retry import Retry
-from tests.acceptance.conftest import BROKERS, QUICK, broker_url
+from tests.acceptance.conftest import BROKERS, KINDS, QUICK, broker_url, in_every_pool, ready
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.processes import OwnProcess
 from tests.support.servers import RedisServer
 
 pytestmark = pytest.mark.slow
-KINDS = ("prefork", "threads", "gevent", "solo")
 GRACE = 2.0
 """Seconds that these workers have to finish what they do when they shall end."""
 
@@ -62,28 +60,6 @@ def steady(shared: Deployment) -> Iterator[Deployment]:
         worker.signal(signal.SIGTERM)
     for worker in workers:
         worker.stop(within=15)
-
-
-def in_every_pool(scenario: Callable[[Deployment, str], None]) -> Callable[[Deployment], None]:
-    """One scenario in all pools at once: most of it is waiting. Failures are told together, by kind."""
-
-    def test(deployment: Deployment) -> None:
-        with ThreadPoolExecutor(len(KINDS)) as pool:
-            futures = {kind: pool.submit(scenario, deployment, kind) for kind in KINDS}
-        failures = []
-        for kind, future in futures.items():
-            if (error := future.exception()) is not None:
-                error.add_note(f"in the pool {kind}")
-                failures.append(error)
-        if failures:
-            raise BaseExceptionGroup("not in every pool", failures)
-
-    return test
-
-
-def ready(worker: OwnProcess) -> OwnProcess:
-    eventually(lambda: " ready." in worker.logs(100_000), within=60, message=worker.logs)
-    return worker
 
 
 @contextmanager

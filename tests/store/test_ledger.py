@@ -154,6 +154,17 @@ def test_a_heartbeat_renews_only_what_the_worker_holds(store: Store, ledger: Led
     assert float(store.slots.client.zscore(store.slots.of(RUN).timers, RUN)) > store.slots.now_ms() + 20_000
 
 
+def test_a_claim_renews_only_what_it_won_itself(store: Store, ledger: Ledger) -> None:
+    submit(store)
+    won = ledger.claim(RUN, "a", 30, "wa", who="1.1")
+    ledger.release(RUN, "a", won.attempt, {}, message="again")
+    ledger.claim(RUN, "a", 30, "wa", who="1.2")
+
+    assert ledger.renew("a", [RUN], 30, "1.1") == (set(), set()), "it came back to the same worker, by another message"
+    assert ledger.renew("a", [RUN], 30, "1.2") == ({RUN}, set())
+    assert ledger.renew("a", [RUN], 30) == ({RUN}, set())
+
+
 def test_a_queued_run_is_cancelled_at_once_and_its_message_is_dropped(store: Store, ledger: Ledger) -> None:
     submit(store)
 

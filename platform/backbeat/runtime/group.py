@@ -67,6 +67,7 @@ class Group:
         self._task = task
         self._waiting = attempts
         self._store = attempts[0].store
+        self._who = attempts[0].fields["who"]
         self._ended: list[Ending] = []
         self._flushed_at = self._looked_at = time.monotonic()
         self._told = {"runs": len(attempts), "succeeded": 0}
@@ -107,6 +108,9 @@ class Group:
                 except SystemExit:
                     self._killed(attempt, kept.text)
                     raise
+        if not hand.over():
+            self._seized(hand)
+            return
         self._end(attempt, hiding.result(done), kept.text)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
@@ -149,7 +153,8 @@ class Group:
             return
         self._looked_at = now
         ids = [one.run_id for one in self._waiting]
-        held, cancelled = insist(lambda: self._store.ledger.renew(INCARNATION, ids, settings().run_lease), FINISH_PATIENCE)
+        renew = lambda: self._store.ledger.renew(INCARNATION, ids, settings().run_lease, self._who)  # noqa: E731 - a name for what is repeated
+        held, cancelled = insist(renew, FINISH_PATIENCE)
         for attempt in self._waiting:
             if attempt.run_id in cancelled:
                 self._note(attempt, Outcome(RunState.CANCELLED), "")
@@ -158,15 +163,22 @@ class Group:
     def _stopped(self, hand: Hand) -> None:
         """The work of one run was ended from outside; Ignore when the rest can't go on either."""
         attempt, text = hand.attempt, hand.kept.text
-        # Whoever ended this one may have given the others back.
+        if not hand.over():
+            self._seized(hand)
+            return
+        # Whoever stopped this one may have something to say of the others.
         self._looked_at = 0.0
         log.info("run %s: attempt %d was stopped: %s", attempt.run_id, attempt.number, hand.why)
-        if not hand.ended and hand.why is Why.CANCEL:
+        if hand.why is Why.CANCEL:
             self._note(attempt, Outcome(RunState.CANCELLED), text)
-        elif not hand.ended and hand.why in (Why.CLOSING, Why.OUTAGE):
+        elif hand.why in (Why.CLOSING, Why.OUTAGE):
             attempt.release(given_back(hand.why), text)
-        if hand.why in (Why.CLOSING, Why.OUTAGE):
             raise Ignore
+
+    def _seized(self, hand: Hand) -> None:
+        """Its end was written without it, and the runs that wait behind it are given back by the same hand (runtime/watch.py)."""
+        log.info("run %s: attempt %d came to its end too late: %s", hand.attempt.run_id, hand.attempt.number, hand.why)
+        self._waiting.clear()
 
     def _killed(self, attempt: Attempt, log_text: str) -> None:
         """The parent ends this process, for one run of the group or for all: only we know which one was at work."""

@@ -47,6 +47,19 @@ class Hand:
         self._lock = threading.Lock()
         self.working = False
         """Whether an exception from outside may come up."""
+        self._over = False
+
+    def seize(self) -> bool:
+        """End the attempt in place of its code, which can't be made to; False when the code was quicker."""
+        with self._lock:
+            self.ended = self.ended or not self._over
+            return self.ended
+
+    def over(self) -> bool:
+        """The code has ended; False when the attempt was seized before."""
+        with self._lock:
+            self._over = not self.ended
+            return self._over
 
     def work(self, work: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Do the work; only while it lasts can an exception from outside come up."""

@@ -90,9 +90,10 @@ class Watch:
 
     def _time_out(self, hand: Hand) -> None:
         run_id, error = hand.attempt.run_id, TimeLimitExceeded(hand.hard)
+        if not hand.seize():
+            return
         log.warning("run %s: attempt %d is over its hard time limit (%g s)", run_id, hand.attempt.number, hand.hard)
         _, retry_in = settling.timed_out(run_id, settling.by_number(hand.attempt.number), error, hand.kept.text)
-        hand.ended = True
         self._free_the_others(hand)
         hand.stop(Why.TIMEOUT)
         if retry_in is None:
@@ -101,11 +102,12 @@ class Watch:
     def _give_up(self, hand: Hand) -> None:
         """The code can't be made to end: end its attempt without it, so that nothing waits for it."""
         mine, run_id, text = settling.by_number(hand.attempt.number), hand.attempt.run_id, hand.kept.text
+        if not hand.seize():
+            return
         if hand.why is Why.CANCEL:
             settling.cancelled(run_id, mine, text)
         elif hand.why in (Why.CLOSING, Why.OUTAGE):
             settling.released(run_id, mine, hand.why, text)
-        hand.ended = True
         self._free_the_others(hand)
         log.warning("run %s: attempt %d can't be interrupted; it is over, but keeps its slot", run_id, hand.attempt.number)
 

@@ -186,13 +186,17 @@ class Ledger:
         argv = [holder, attempt, f"{fraction:.4g} {text}"]
         return bool(script("progress")(self.slots.client, [self.slots.of(run_id).run(run_id)], argv)[0])
 
-    def renew(self, holder: str, run_ids: Iterable[str], lease: float) -> tuple[set[str], set[str]]:
-        """One heartbeat: (runs still held, runs somebody asked to cancel), one script a slot, one round trip."""
+    def renew(self, holder: str, run_ids: Iterable[str], lease: float, who: str = "") -> tuple[set[str], set[str]]:
+        """One heartbeat: (runs still held, runs somebody asked to cancel), one script a slot, one round trip.
+
+        With `who`, see `claim`, only runs of that very claim count as held.
+        """
         by_slot: dict[SlotKeys, list[str]] = {}
         for run_id in run_ids:
             by_slot.setdefault(self.slots.of(run_id), []).append(run_id)
         calls = [
-            (script("renew"), [keys.timers], [keys.prefix, holder, round(lease * 1000), *ids]) for keys, ids in by_slot.items()
+            (script("renew"), [keys.timers], [keys.prefix, holder, round(lease * 1000), who, *ids])
+            for keys, ids in by_slot.items()
         ]
         held: set[str] = set()
         cancelled: set[str] = set()
