@@ -22,7 +22,8 @@ from backbeat.store.store import Store, open_store
 
 SWEEP_EVERY = 5.0
 """Seconds between two looks whether a comparison of everything is due."""
-TEND_EVERY = 2.0
+TEND_EVERY = 4.0
+"""Seconds until what is only found by looking takes effect: the end of a pause, an edit whose author could not reach Redis."""
 TIDY_EVERY = 3600.0
 REAP_EVERY = 0.5
 """Seconds between two looks: how late a due retry may be."""

@@ -92,10 +92,10 @@ class Mirror:
         if not held:
             self._gate.open = False
             return self._stand_back(left)
-        if not self._installed or self._statics.missing():
+        lease = self._leads()
+        if not self._installed or (lease is not None and self._statics.missing()):
             self._statics.install()
             self._installed, self._known = True, None
-        lease = self._leads()
         if lease is None:
             self._known = None
             self._gate.open = self._index.in_step()
