@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from celery.exceptions import Ignore, NotRegistered, Reject
@@ -13,9 +14,13 @@ from celery.worker.consumer import Consumer
 from backbeat.runtime.claims import leave_to_another, request_of
 from backbeat.runtime.guard import GARBAGE, guarded
 from backbeat.runtime.request import JobRequest
+from backbeat.runtime.unacked import later_in_loop
 from backbeat.runtime.urgent import UrgentFirst
 
 log = logging.getLogger("backbeat.worker")
+
+EVENTS_LATER = 0.05
+"""Seconds for which task events wait for each other. Flower and its like show seconds."""
 
 
 class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
@@ -33,6 +38,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         semaphore = getattr(self.controller, "semaphore", None)
         self.urgent = None if semaphore is None else UrgentFirst(semaphore, lambda after, go: self.timer.call_after(after, go))
         JobRequest.urgent = self.urgent
+        self._events_wait = False
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's, for messages that can be read and make no sense: those must not end the worker."""
@@ -83,7 +89,21 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         options = {"confirm_publish": False} if self.app.conf.broker_transport_options.get("confirm_publish") else {}
         return self.ensure_connected(self.app.connection(url, heartbeat=heartbeat, transport_options=options))
 
+    def on_send_event_buffered(self) -> None:
+        """A task event waits to be sent: with all others of the next moment, since sending costs more than the task."""
+        if not (later := later_in_loop()):
+            super().on_send_event_buffered()
+        elif not self._events_wait:
+            self._events_wait = True
+            later(EVENTS_LATER, self._send_events)
+
+    def _send_events(self) -> None:
+        self._events_wait = False
+        self._flush_events()
+
     def shutdown(self) -> None:
         """Called last of all."""
+        with suppress(*self.connection_errors):
+            self._flush_events()
         super().shutdown()
         self.controller.backbeat.end()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from kombu.transport import redis
+
+from backbeat.runtime.unacked import Unacked
 
 log = logging.getLogger("backbeat.worker")
 
@@ -22,8 +27,19 @@ def guarded(connection: Any) -> Any:
     return connection
 
 
-class _DropsGarbage:
+class _Careful:
     """What kombu's channels on Redis lack."""
+
+    QoS = Unacked
+
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        # kombu makes a client for each use, which takes redis-py as long as sending ten messages.
+        yield client or self._one_client
+
+    @cached_property
+    def _one_client(self) -> Any:
+        return self._create_client()  # type: ignore[attr-defined]  # of the channel that it is mixed into
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -33,11 +49,11 @@ class _DropsGarbage:
             return True
 
 
-class _Channel(_DropsGarbage, redis.Channel):  # type: ignore[misc]  # kombu is untyped
+class _Channel(_Careful, redis.Channel):  # type: ignore[misc]  # kombu is untyped
     pass
 
 
-class _SentinelChannel(_DropsGarbage, redis.SentinelChannel):  # type: ignore[misc]  # as above
+class _SentinelChannel(_Careful, redis.SentinelChannel):  # type: ignore[misc]  # as above
     pass
 
 

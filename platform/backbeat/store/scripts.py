@@ -56,24 +56,38 @@ class Script:
 
 
 def asked(client: Redis, *command: Any) -> Any:
-    """The answer to one command, by redis-py's connection alone.
+    """The answer to one command; see `asked_together`."""
+    return asked_together(client, [command])[0]
+
+
+def asked_together(client: Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """The answers to commands that travel together, by redis-py's connection alone. Raises the first error among them.
 
     What lies around it in redis-py (its retries, which we don't use, and its own metering) takes longer than the connection, and
-    every run pays for it twice.
+    every run pays for it several times.
     """
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
-        connection.send_command(*command)  # type: ignore[no-untyped-call]  # redis-py says nothing of it
-        return connection.read_response()
-    except ResponseError:
-        raise
+        connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]  # redis-py says nothing of it
+        answers = [_answer(connection) for _ in commands]
     except BaseException:
         # A time limit may strike between question and answer; the next to use this connection must not read that answer.
         connection.disconnect()  # type: ignore[no-untyped-call]  # as above
         raise
     finally:
         pool.release(connection)
+    for answer in answers:
+        if isinstance(answer, ResponseError):
+            raise answer
+    return answers
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _names(text: str) -> tuple[str, ...]:

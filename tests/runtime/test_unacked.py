@@ -1,0 +1,103 @@
+"""A prefork worker's books of unacknowledged messages: kombu's keys, fewer round trips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kombu import Connection
+from kombu.asynchronous import Hub, get_event_loop, set_event_loop
+from redis import Redis
+
+from backbeat.conf import kombu_url
+from backbeat.runtime.guard import guarded
+from backbeat.runtime.hands import closing
+from backbeat.runtime.unacked import LATER
+
+QUEUE = "unacked.p5"
+
+
+@pytest.fixture
+def channel(redis_url: str) -> Iterator[Any]:
+    connection = guarded(Connection(kombu_url(redis_url)))
+    with connection, connection.channel() as made:
+        yield made
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    before, made = get_event_loop(), Hub()
+    set_event_loop(made)
+    yield made
+    set_event_loop(before)
+
+
+def taken(channel: Any, count: int) -> list[Any]:
+    """Messages that a worker has taken."""
+    queue = channel.connection.client.SimpleQueue(QUEUE)
+    for number in range(count):
+        queue.put({"number": number})
+    found: list[Any] = []
+    channel.basic_consume(QUEUE, False, found.append, "tag")
+    for _ in range(count):
+        channel.connection._deliver(channel._get(QUEUE), QUEUE)
+    return found
+
+
+def noted(redis_client: Redis) -> tuple[int, int]:
+    return redis_client.hlen("unacked"), redis_client.zcard("unacked_index")
+
+
+def test_without_an_event_loop_an_acknowledgement_is_written_at_once(channel: Any, redis_client: Redis) -> None:
+    one, two = taken(channel, 2)
+    assert noted(redis_client) == (2, 2)
+
+    one.ack()
+
+    assert noted(redis_client) == (1, 1)
+    two.reject(requeue=True)
+    assert noted(redis_client) == (0, 0)
+    assert redis_client.llen(QUEUE) == 1
+
+
+def test_in_an_event_loop_it_travels_with_the_next_message(channel: Any, redis_client: Redis, hub: Hub) -> None:
+    (one,) = taken(channel, 1)
+    one.ack()
+    assert noted(redis_client) == (1, 1)
+
+    taken(channel, 1)
+
+    assert noted(redis_client) == (1, 1), "the new one, and not the old one"
+
+
+def test_and_waits_for_it_a_moment_only(channel: Any, redis_client: Redis, hub: Hub) -> None:
+    (one,) = taken(channel, 1)
+    one.ack()
+    time.sleep(LATER)
+
+    hub.fire_timers()
+
+    assert noted(redis_client) == (0, 0)
+
+
+def test_a_worker_that_shuts_down_waits_for_nothing(channel: Any, redis_client: Redis, hub: Hub) -> None:
+    (one,) = taken(channel, 1)
+    closing.set()
+    try:
+        one.ack()
+    finally:
+        closing.clear()
+
+    assert noted(redis_client) == (0, 0)
+
+
+def test_a_channel_that_closes_leaves_nothing_behind(channel: Any, redis_client: Redis, hub: Hub) -> None:
+    done, _ = taken(channel, 2)
+    done.ack()
+
+    channel.close()
+
+    assert noted(redis_client) == (0, 0)
+    assert redis_client.llen(QUEUE) == 1, "the one that was not acknowledged goes back"
