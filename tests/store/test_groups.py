@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from backbeat.core.job import JobSpec, Overlap, Schedule
@@ -10,9 +11,11 @@ from backbeat.core.message import group_of
 from backbeat.core.state import RunState
 from backbeat.core.when import Every
 from backbeat.runtime.firing import Firer
+from backbeat.store.events import EventStreams
 from backbeat.store.leases import Leases
 from backbeat.store.ledger import Ending
 from backbeat.store.store import Store
+from tests.support.eventually import eventually
 
 JOB = "lane.tiny"
 
@@ -28,6 +31,12 @@ def fire(store: Store, count: int, batch: int, **options: Any) -> list[dict[str,
     firer.step(Leases(store.slots, "beat", 30).take(range(store.slots.count)))
     assert firer.counts["fired"] == count
     return [json.loads(message) for message in reversed(store.slots.client.lrange("default.p5", 0, -1))]
+
+
+def events(store: Store) -> list[Mapping[str, str]]:
+    streams = EventStreams(store.slots, "test")
+    streams.prepare()
+    return [one.fields for one in streams.read(1_000, 1)]
 
 
 def runs_in(message: dict[str, Any]) -> list[str]:
@@ -83,12 +92,14 @@ def test_attempts_end_together_and_each_by_its_own_rules(store: Store) -> None:
 
     assert won == {good, again, wanted_no_more}
     assert [store.ledger.get(one).get("s") for one in (good, again, stale, wanted_no_more)] == [None, "retrying", "running", None]
-    told = [fields for _, fields in store.slots.client.xrange(store.slots.of(JOB).events)]
-    assert [(one["k"], one["state"]) for one in told] == [
-        ("finished", "succeeded"),
-        ("retrying", "failed"),
-        ("finished", "cancelled"),
-    ]
+    told = {fields["r"]: fields for fields in events(store)}
+    assert {run_id: (one["k"], one["state"]) for run_id, one in told.items()} == {
+        good: ("finished", "succeeded"),
+        again: ("retrying", "failed"),
+        wanted_no_more: ("finished", "cancelled"),
+    }
+    assert {(one[".j"], one[".a"], one[".w"], one["outcome"]) for one in told.values()} >= {(JOB, "1", "w1", '{"result":"1"}')}
+    assert len({one[".x"] for one in told.values()}) == len({one[".sid"] for one in told.values()}) == 3
 
 
 def test_a_finish_by_another_holder_changes_nothing(store: Store) -> None:
@@ -98,3 +109,64 @@ def test_a_finish_by_another_holder_changes_nothing(store: Store) -> None:
 
     assert store.ledger.finish_many("other", [Ending(one, 1, RunState.SUCCEEDED, "{}") for one in ids]) == set()
     assert [store.ledger.get(one)["s"] for one in ids] == ["running", "running"]
+
+
+def test_a_packed_run_that_is_lost_comes_again_with_all_its_facts(store: Store) -> None:
+    (message,) = fire(store, 2, batch=10)
+    one, other = runs_in(message)
+    store.ledger.claim_many([one, other], "me", 0.001, "w1", "1.1")
+    eventually(lambda: any(True for found in [store.ledger.reap(100, 0.0)] if found), within=5)
+
+    found = store.ledger.get(one)
+    assert (found["s"], found["a"], found["l"], found["j"]) == ("retrying", "1", "1", JOB)
+    lost = [fields for fields in events(store) if fields["k"] == "lost"]
+    assert {(fields["r"], fields[".j"], fields[".a"]) for fields in lost} == {(one, JOB, "1"), (other, JOB, "1")}
+    assert store.ledger.finish_many("me", [Ending(one, 1, RunState.SUCCEEDED, "{}")]) == set()
+
+
+def test_a_packed_run_that_is_given_back_tells_what_it_is_and_is_claimed_by_the_common_rules(store: Store) -> None:
+    (message,) = fire(store, 2, batch=10)
+    one, _ = runs_in(message)
+    store.ledger.claim_many(runs_in(message), "me", 30.0, "w1", "1.1")
+
+    assert store.ledger.release(one, "me", 1, {}, delay=0.0)
+    again = store.ledger.claim_many([one], "you", 30.0, "w2", "2.1")
+
+    assert (again[one].attempt, again[one].fields["j"], again[one].fields["b"]) == (2, JOB, "1")
+    assert [(fields[".j"], fields[".a"]) for fields in events(store) if fields["k"] == "released"] == [(JOB, "1")]
+    assert store.ledger.finish_many("you", [Ending(one, 2, RunState.SUCCEEDED, "{}")]) == {one}
+
+
+def test_a_start_deadline_is_kept_in_a_batch(store: Store) -> None:
+    (message,) = fire(store, 2, batch=10, start_deadline=3.0)
+    fired = store.slots.now_ms()
+    eventually(lambda: store.slots.now_ms() > fired + 3_000, within=10)
+
+    assert store.ledger.claim_many(runs_in(message), "me", 30.0, "w1", "1.1") == {}
+    assert {fields["state"] for fields in events(store)} == {"expired"}
+
+
+def test_the_end_of_a_packed_run_frees_its_overlap_slot(store: Store) -> None:
+    (message,) = fire(store, 1, batch=10, overlap=Overlap.SKIP)
+    run_id = message["headers"]["id"]
+    busy = store.slots.of(JOB).busy
+    assert store.slots.client.hget(busy, JOB) == run_id
+    store.ledger.claim_many([run_id], "me", 30.0, "w1", "1.1")
+
+    assert store.ledger.finish_many("me", [Ending(run_id, 1, RunState.SUCCEEDED, "{}")]) == {run_id}
+    assert store.slots.client.hget(busy, JOB) is None
+
+
+def test_more_ends_than_one_event_holds_are_each_told_once(store: Store) -> None:
+    messages = fire(store, 60, batch=60)
+    ids = runs_in(messages[0])
+    store.ledger.claim_many(ids, "me", 30.0, "w1", "1.1")
+    endings = [Ending(one, 1, RunState.SUCCEEDED, f'{{"result":"{number}"}}') for number, one in enumerate(ids)]
+    long = Ending(ids[0], 1, RunState.SUCCEEDED, '{"result":"' + "x" * 5_000 + '"}')
+
+    assert store.ledger.finish_many("me", [long, *endings[1:], endings[1]]) == set(ids)
+    told = events(store)
+    assert sorted(fields["r"] for fields in told) == sorted(ids)
+    assert {fields["outcome"] for fields in told} == {one.outcome for one in [long, *endings[1:]]}
+    assert store.slots.client.xlen(store.slots.of(JOB).events) == 4, "three for 59 short ones, and a long one by itself"
+    assert store.slots.client.zcard(store.slots.of(JOB).timers) == 0

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from backbeat.runtime.ports import Event, History
-from backbeat.store.events import EventStreams, RawEvent
+from backbeat.store.events import FRESH, EventStreams, RawEvent
 
 log = logging.getLogger("backbeat.keeper")
 
 BATCH = 8_000
 """Events that are recorded together: enough that a transaction's own cost does not count, few enough for little memory."""
-A_STREAM = 250
-"""Events that are read from each stream at a time, so that one busy slot does not hold up the others."""
+A_STREAM = 100
+"""Entries that are read from each stream at a time, so that one busy slot does not hold up the others. One may hold 25 events."""
 BLOCK_MS = 1_000
 REST = 0.2
 """Seconds from one batch to the next at least. A transaction costs what fifty events cost, and history may be that much late."""
@@ -119,7 +119,8 @@ def first_heard_of(batch: Iterable[RawEvent]) -> frozenset[str]:
     return frozenset(
         one.fields["r"]
         for one in batch
-        if one.fields["k"] == "started" and one.fields.get(".a") == "1" and not _TOLD_BEFORE & one.fields.keys()
+        if FRESH in one.fields
+        or (one.fields["k"] == "started" and one.fields.get(".a") == "1" and not _TOLD_BEFORE & one.fields.keys())
     )
 
 

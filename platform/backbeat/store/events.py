@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,15 @@ from redis.exceptions import ResponseError
 from backbeat.store.slots import Slots
 
 GROUP = "recorder"
+TOGETHER = "ended"
+"""The kind of an entry that tells the ends of several runs; see lua/finish_many.lua."""
+FRESH = "fresh"
+"""Says of an event that history has heard nothing of its run before."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawEvent:
-    """One stream entry."""
+    """One event. Those that one entry tells share its id."""
 
     stream: str
     id: str
@@ -64,7 +68,7 @@ class EventStreams:
             if isinstance(reply, Exception):
                 self._mend(reply)
             else:
-                found += [RawEvent(stream, entry_id, fields) for entry_id, fields in reply[1] if fields]
+                found += _each(stream, [row for row in reply[1] if row[1]])
         return found
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
@@ -82,9 +86,9 @@ class EventStreams:
 
     def done(self, events: Sequence[RawEvent]) -> None:
         """Acknowledge and remove recorded events."""
-        by_stream: dict[str, list[str]] = {}
+        by_stream: dict[str, dict[str, None]] = {}
         for event in events:
-            by_stream.setdefault(event.stream, []).append(event.id)
+            by_stream.setdefault(event.stream, {})[event.id] = None
         pipe = self.slots.client.pipeline(transaction=False)
         for stream, ids in by_stream.items():
             pipe.xack(stream, self._group, *ids)
@@ -125,5 +129,26 @@ def _events(reply: Any) -> list[RawEvent]:
     for stream, entries in pairs:
         # RESP3 wraps the entries of one stream in one more list than RESP2 does.
         rows = entries[0] if entries and entries[0] and isinstance(entries[0][0], (list, tuple)) else entries
-        found += [RawEvent(stream, entry_id, fields) for entry_id, fields in rows]
+        found += _each(stream, rows)
     return found
+
+
+def _each(stream: str, rows: Iterable[tuple[str, Mapping[str, str]]]) -> list[RawEvent]:
+    found: list[RawEvent] = []
+    for entry_id, fields in rows:
+        if fields.get("k") == TOGETHER:
+            found += [RawEvent(stream, entry_id, one) for one in _parted(fields)]
+        else:
+            found.append(RawEvent(stream, entry_id, fields))
+    return found
+
+
+def _parted(entry: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The events of several runs, each as one that was told by itself."""
+    same = {"k": "finished", "t": entry["t"], FRESH: "1"}
+    for run_id, told in entry.items():
+        if run_id not in ("k", "t"):
+            facts, state, outcome = told.split("\x1e")
+            parts = facts.split("\x1f")
+            named = {f".{name}": value for name, value in zip(parts[::2], parts[1::2], strict=True)}
+            yield named | same | {"r": run_id, "state": state, "outcome": outcome}

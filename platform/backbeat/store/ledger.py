@@ -111,7 +111,7 @@ class Ledger:
         keys = self.slots.of(run_ids[0])
         argv = [keys.prefix, holder, round(lease * 1000), worker, *self._tail(), who, *run_ids]
         now, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
-        return {run_id: Claim("claimed", int(now), _mapping(flat)) for run_id, *flat in rows}
+        return {run_id: Claim("claimed", int(now), fields_of(_mapping(flat))) for run_id, *flat in rows}
 
     def finish_many(self, holder: str, endings: Sequence[Ending]) -> set[str]:
         """End several attempts in one slot; the runs that were still ours to end. See `finish` for the rest."""
@@ -273,7 +273,7 @@ class Ledger:
 def fields_of(stored: Mapping[Any, Any]) -> dict[str, str]:
     """The fields of a run's hash, those that were packed when it was fired included."""
     found = {str(name): str(value) for name, value in stored.items()}
-    return found | _mapping(found.pop("p").split(PACKED)) if "p" in found else found
+    return _mapping(found.pop("p").split(PACKED)) | found if "p" in found else found
 
 
 def _mapping(flat: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ local function hand_over(prefix, direct, queue, message)
 end
 
 -- A run that was only fired keeps its facts in one packed field, because most of the work of firing is writing them.
--- Whoever touches it next opens it.
+-- Whoever touches it next opens it, but for claim_many, which leaves that to whoever comes next.
 local function open_run(key)
   local packed = redis.call('HGET', key, 'p')
   if not packed then return end
@@ -100,6 +100,7 @@ end
 -- `output` is the text that children of a node need. Returns 1 when a process must look after the DAG run.
 function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra, output)
   local key = prefix .. 'run:' .. run_id
+  open_run(key)
   local run = redis.call('HMGET', key, 'j', 'ky', 'd', 'g', 'rg', 'rt', 're')
   extra[#extra + 1] = 'state'
   extra[#extra + 1] = state

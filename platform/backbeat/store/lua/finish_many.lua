@@ -2,14 +2,44 @@
 -- End many attempts of one holder, each by the rules of finish.lua; after the first five arguments come five for each of them.
 -- Returns those that were still the holder's to end. Of nodes of DAGs only those come this way
 -- that were cancelled; a keeper sees to what that means for their DAG runs.
+-- Runs that are packed still (claim_many.lua) have no key, limit or graph to look after, and history has heard nothing of them:
+-- up to TOGETHER of them are one event, 'ended': run id -> packed facts, state and outcome, parted by \30.
 -- include: common
 -- include: finishing
 local now = now_ms()
-local ask = {prefix = ARGV[1], timers = KEYS[1], holder = ARGV[2], direct = ARGV[3], requeue_ms = ARGV[4], key_ttl = ARGV[5]}
-local reply = {now}
-for i = 6, #ARGV, 5 do
-  if finish_run(ask, ARGV[i], now, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])[1] == 1 then
-    reply[#reply + 1] = ARGV[i]
-  end
+local prefix = ARGV[1]
+local ask = {prefix = prefix, timers = KEYS[1], holder = ARGV[2], direct = ARGV[3], requeue_ms = ARGV[4], key_ttl = ARGV[5]}
+local TOGETHER, LONG = 25, 4096
+local busy = redis.call('EXISTS', prefix .. 'busy') == 1
+local reply, told, keys, ids, seen = {now}, {}, {}, {}, {}
+
+local function tell_ended()
+  if #ids == 0 then return end
+  redis.call('XADD', prefix .. 'events', '*', 'k', 'ended', 't', now, unpack(told))
+  redis.call('DEL', unpack(keys))
+  redis.call('ZREM', KEYS[1], unpack(ids))
+  told, keys, ids = {}, {}, {}
 end
+
+local function end_packed(id, key, run, state, outcome)
+  told[#told + 1] = id
+  told[#told + 1] = run[5] .. '\31a\31' .. run[3] .. '\31w\31' .. run[6] .. '\31st\31' .. run[7] .. '\30' .. state .. '\30' .. outcome
+  keys[#keys + 1], ids[#ids + 1], seen[id] = key, id, true
+  if busy then free_busy(prefix, ask.direct, string.match('\31' .. run[5], '\31j\31([^\31]*)'), id, now + ask.requeue_ms) end
+  if #ids >= TOGETHER then tell_ended() end
+end
+
+for i = 6, #ARGV, 5 do
+  local id, attempt, state, delay_ms, outcome = unpack(ARGV, i, i + 4)
+  local key, won = prefix .. 'run:' .. id, false
+  local run = redis.call('HMGET', key, 's', 'h', 'a', 'cancel', 'p', 'w', 'st')
+  if run[5] and run[1] == 'running' and run[2] == ask.holder and run[3] == attempt and not run[4] and delay_ms == '' and #outcome < LONG then
+    won = not seen[id]
+    if won then end_packed(id, key, run, state, outcome) end
+  else
+    won = finish_run(ask, id, now, attempt, state, delay_ms, outcome)[1] == 1
+  end
+  if won then reply[#reply + 1] = id end
+end
+tell_ended()
 return reply

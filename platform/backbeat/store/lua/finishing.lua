@@ -16,6 +16,7 @@ local function finish_run(ask, run_id, now, attempt, state, delay_ms, outcome, o
   if final then
     return {1, now, state, end_run(ask.prefix, ask.direct, run_id, state, now, now + ask.requeue_ms, ask.key_ttl, told, output)}
   end
+  open_run(key)
   tell(ask.prefix, 'retrying', run_id, now, {'state', state, 'outcome', outcome, 'delay', delay_ms})
   redis.call('HSET', key, 's', 'retrying')
   leave(ask.prefix, ask.direct, run_id, now, now + ask.requeue_ms)

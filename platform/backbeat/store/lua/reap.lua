@@ -10,6 +10,7 @@ local reply = {now}
 local LEASE_ENDED = '{"error":{"type":"LeaseEnded","message":"the worker stopped renewing its lease"}}'
 
 local function lose(run_id, key)
+  open_run(key)
   local losses = redis.call('HINCRBY', key, 'l', 1)
   local why = {'outcome', redis.call('HGET', key, 'lw') or LEASE_ENDED}
   redis.call('HDEL', key, 'h', 'who', 'lw')

@@ -13,6 +13,7 @@ if run[4] then
   end_run(ARGV[1], ARGV[8], ARGV[2], 'cancelled', now, now + ARGV[9], ARGV[10], {'outcome', ARGV[7], 'reason', run[4]})
   return {1, now, releases}
 end
+open_run(KEYS[1])
 tell(ARGV[1], 'released', ARGV[2], now, {'outcome', ARGV[7]})
 local forgotten = tonumber(ARGV[11]) - tonumber(run[3])
 if forgotten > 0 then
