@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry
@@ -24,7 +25,7 @@ from backbeat.runtime.hands import Hand, Why, at_work, closing
 from backbeat.runtime.hiding import Hiding
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
-from backbeat.runtime.logs import captured
+from backbeat.runtime.logs import AttemptLog
 from backbeat.runtime.outcome import Outcome, cause, given_back
 from backbeat.runtime.place import Stop
 from backbeat.runtime.redeliver import message_of
@@ -61,7 +62,6 @@ class Attempt:
     def context(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CurrentRun:
         """What the job sees as `current_run()`."""
         nominal = self.fields.get("n")
-        ledger, held = self.store.ledger, (self.run_id, INCARNATION, self.number)
         return CurrentRun(
             id=self.run_id,
             job=self.fields["j"],
@@ -70,9 +70,28 @@ class Attempt:
             fence=self.number,
             args=args,
             kwargs=kwargs,
-            on_heartbeat=lambda: ledger.renew(INCARNATION, [self.run_id], settings().run_lease),
-            on_progress=lambda fraction, text: ledger.progress(*held, fraction, text),
+            on_heartbeat=self._renew,
+            on_progress=self._progress,
         )
+
+    def _renew(self) -> None:
+        self.store.ledger.renew(INCARNATION, [self.run_id], settings().run_lease)
+
+    def _progress(self, fraction: float, text: str) -> None:
+        self.store.ledger.progress(self.run_id, INCARNATION, self.number, fraction, text)
+
+    @contextmanager
+    def begun(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[Hiding, AttemptLog]]:
+        """Make this attempt what the code inside is part of; what it logs is kept, without its secrets."""
+        run = self.context(args, kwargs)
+        hiding = Hiding(run)
+        kept = AttemptLog(settings().log_limit, hiding)
+        run.on_log = kept.begin
+        with running(run):
+            try:
+                yield hiding, kept
+            finally:
+                kept.close()
 
     def finish(self, outcome: Outcome, retry_in: float | None, log_text: str) -> bool:
         """End the attempt, however long Redis is away; True when it was still ours to end."""
@@ -130,10 +149,7 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
     if closing.is_set():
         raise Reject("the worker shuts down", requeue=True)
     attempt = _begin(task, args, kwargs)
-    with captured(settings().log_limit) as kept, running(attempt.context(args, kwargs)) as run:
-        hiding = Hiding(run)
-        run.log.addFilter(hiding)
-        run.log.addHandler(kept)
+    with attempt.begun(args, kwargs) as (hiding, kept):
         hard, soft = _limits(task, attempt.template)
         with at_work(Hand(attempt, kept, soft, hard)) as hand:
             try:
@@ -205,6 +221,8 @@ def _end(task: Any, attempt: Attempt, done: Result, log_text: str) -> Any:
 def retry_in(attempt: Attempt, done: Result) -> float | None:
     """Seconds until the next attempt, as the job asked for itself or by its policy; None when this one was the last."""
     error = done.error
+    if error is None:
+        return None
     if isinstance(error, Retry) and isinstance(error.when, (int, float)):
         return float(error.when)
     return attempt.retry_delay(done.outcome)

@@ -33,13 +33,19 @@ class CurrentRun:
     """Grows with each attempt: a sink that remembers the highest one can refuse a stale attempt."""
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    log: logging.Logger = field(init=False)
-    """A logger whose records are kept with the attempt; they also reach the worker's own log."""
     on_progress: Callable[[float, str], object] = field(default=_nothing, repr=False)
     on_heartbeat: Callable[[], object] = field(default=_nothing, repr=False)
+    on_log: Callable[[logging.Logger], object] = field(default=_nothing, repr=False)
+    """Called with the logger when the run's code asks for it first: most tiny runs log nothing, and loggers are dear."""
+    _log: logging.Logger | None = field(init=False, default=None, repr=False)
 
-    def __post_init__(self) -> None:
-        self.log = _run_logger(self.job)
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose records are kept with the attempt; they also reach the worker's own log."""
+        if self._log is None:
+            self._log = _run_logger(self.job)
+            self.on_log(self._log)
+        return self._log
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Say how far the run is: 0.0 to 1.0. Raises BackbeatError for anything else."""

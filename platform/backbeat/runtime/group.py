@@ -21,14 +21,11 @@ from backbeat.core.state import RunState
 from backbeat.runtime.alarm import alarm
 from backbeat.runtime.attempt import FINISH_PATIENCE, REJECTED_DELAY, Attempt, refuse_newer, retry_in, turned_away
 from backbeat.runtime.claims import claimed_together, put_off
-from backbeat.runtime.context import running
 from backbeat.runtime.hands import Hand, Why, at_work, closing
-from backbeat.runtime.hiding import Hiding
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
-from backbeat.runtime.logs import captured
-from backbeat.runtime.outcome import Outcome, given_back
-from backbeat.runtime.place import Stop
+from backbeat.runtime.outcome import NOTHING, Outcome, given_back
+from backbeat.runtime.place import Stop, here
 from backbeat.runtime.second_gate import TurnedAway
 from backbeat.runtime.working import Result, undisturbed, work_through
 from backbeat.store.ledger import Ending
@@ -38,6 +35,7 @@ log = logging.getLogger("backbeat.worker")
 
 KEEP_BACK = 0.01
 """Seconds for which the end of a run may wait for the next ones. What a crash takes along of it is done again."""
+_NOTHING = dumps(NOTHING.data())
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the runs that wait for their turn are still ours, and still wanted."""
 
@@ -70,6 +68,7 @@ class Group:
         self._who = attempts[0].fields["who"]
         self._ended: list[Ending] = []
         self._flushed_at = self._looked_at = time.monotonic()
+        self._place = here()
         self._told = {"runs": len(attempts), "succeeded": 0}
 
     def work(self) -> dict[str, int]:
@@ -90,24 +89,20 @@ class Group:
     def _one(self, attempt: Attempt) -> None:
         args, kwargs = _arguments(attempt.fields["x"])
         work = attempt.node.doing(self._call) if attempt.node else self._call
-        template = attempt.template
-        with captured(settings().log_limit) as kept, running(attempt.context(args, kwargs)) as run:
-            hiding = Hiding(run)
-            run.log.addFilter(hiding)
-            run.log.addHandler(kept)
-            with at_work(Hand(attempt, kept, template.soft_timeout, template.timeout)) as hand:
-                try:
-                    with alarm(hand, template.soft_timeout, template.timeout):
-                        done = attempt.gate(lambda: work_through(hand, work, args, kwargs))
-                except TurnedAway as away:
-                    turned_away(attempt, away, kept.text)
-                    return
-                except Stop:
-                    self._stopped(hand)
-                    return
-                except SystemExit:
-                    self._killed(attempt, kept.text)
-                    raise
+        hard, soft = attempt.template.timeout, attempt.template.soft_timeout
+        with attempt.begun(args, kwargs) as (hiding, kept), at_work(Hand(attempt, kept, soft, hard, self._place)) as hand:
+            try:
+                with alarm(hand, soft, hard):
+                    done = attempt.gate(lambda: work_through(hand, work, args, kwargs))
+            except TurnedAway as away:
+                turned_away(attempt, away, kept.text)
+                return
+            except Stop:
+                self._stopped(hand)
+                return
+            except SystemExit:
+                self._killed(attempt, kept.text)
+                raise
         if not hand.over():
             self._seized(hand)
             return
@@ -131,7 +126,7 @@ class Group:
             self._flush()
 
     def _note(self, attempt: Attempt, outcome: Outcome, log_text: str, delay: float | None = None) -> None:
-        self._ended.append(Ending(attempt.run_id, attempt.number, outcome.state, dumps(outcome.data(log_text)), delay))
+        self._ended.append(Ending(attempt.run_id, attempt.number, outcome.state, _told(outcome, log_text), delay))
 
     def _flush(self) -> None:
         """Tell the ledger what has ended since the last time."""
@@ -186,6 +181,10 @@ class Group:
             self._note(attempt, Outcome(RunState.CANCELLED), log_text)
         else:
             attempt.release(given_back(Why.CLOSING), log_text)
+
+
+def _told(outcome: Outcome, log_text: str) -> str:
+    return _NOTHING if outcome is NOTHING and not log_text else dumps(outcome.data(log_text))
 
 
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from backbeat.runtime.place import Stop, here
+from backbeat.runtime.place import Place, Stop, here
 
 if TYPE_CHECKING:
     from backbeat.runtime.attempt import Attempt
-    from backbeat.runtime.logs import KeptLog
+    from backbeat.runtime.logs import AttemptLog
 
 
 class Why(StrEnum):
@@ -32,7 +32,9 @@ class Why(StrEnum):
 class Hand:
     """One attempt at work in this process. Stops and ends are decided by the heartbeat, in another thread."""
 
-    def __init__(self, attempt: Attempt, kept: KeptLog, soft: float | None, hard: float | None) -> None:
+    def __init__(
+        self, attempt: Attempt, kept: AttemptLog, soft: float | None, hard: float | None, place: Place | None = None
+    ) -> None:
         now = time.monotonic()
         self.attempt = attempt
         self.kept = kept
@@ -43,7 +45,7 @@ class Hand:
         self.stopped_at = 0.0
         self.ended = False
         """Whether somebody else has ended the attempt already, because its code can't be made to."""
-        self._place = here()
+        self._place = place or here()
         self._lock = threading.Lock()
         self.working = False
         """Whether an exception from outside may come up."""

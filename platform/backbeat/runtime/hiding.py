@@ -16,6 +16,8 @@ from backbeat.runtime.context import CurrentRun
 from backbeat.runtime.outcome import Outcome, cause
 from backbeat.runtime.working import Result
 
+_NUMBERS = frozenset({int, float, bool, type(None)})
+"""What holds no secret, since a secret is text."""
 SHOWN = 1024
 """Characters of the arguments that tools get to see, as many as Celery shows."""
 
@@ -60,6 +62,8 @@ class Hiding(logging.Filter):
     def result(self, done: Result) -> Result:
         """What the work came to, fit to be told. Celery writes an error into its own log and backend, so it gets another one."""
         outcome = self.outcome(done.outcome)
+        if outcome is done.outcome:
+            return done
         if outcome == done.outcome or done.error is None or isinstance(done.error, Ignore):
             return replace(done, outcome=outcome)
         told = outcome.error or {}
@@ -74,5 +78,7 @@ class Hiding(logging.Filter):
         arguments = (self._run.args, self._run.kwargs)
         if self._of is not arguments[1]:
             self._of = arguments[1]
+            if not arguments[1] and _NUMBERS.issuperset(map(type, arguments[0])):
+                return self._secrets
             self._secrets = secrets_in([with_names(arguments[0], _names(self._run.job)), arguments[1]])
         return self._secrets

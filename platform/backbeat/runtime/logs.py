@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class KeptLog(logging.Handler):
@@ -42,11 +40,27 @@ class KeptLog(logging.Handler):
         return "\n".join([*self._head, *gap, *self._tail])
 
 
-@contextmanager
-def captured(limit: int) -> Iterator[KeptLog]:
-    """A handler for one attempt; the caller adds it to the run's own logger."""
-    kept = KeptLog(limit)
-    try:
-        yield kept
-    finally:
-        kept.close()
+class AttemptLog:
+    """The log of one attempt, which begins when its code logs something. `hiding` sees each record before it is kept."""
+
+    __slots__ = ("_hiding", "_kept", "_limit")
+
+    def __init__(self, limit: int, hiding: logging.Filter) -> None:
+        self._limit, self._hiding = limit, hiding
+        self._kept: KeptLog | None = None
+
+    def begin(self, logger: logging.Logger) -> None:
+        """Keep what goes through this logger from now on."""
+        self._kept = KeptLog(self._limit)
+        logger.addFilter(self._hiding)
+        logger.addHandler(self._kept)
+
+    @property
+    def text(self) -> str:
+        """What was kept."""
+        return "" if self._kept is None else self._kept.text
+
+    def close(self) -> None:
+        """The attempt has ended."""
+        if self._kept is not None:
+            self._kept.close()

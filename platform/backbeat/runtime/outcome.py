@@ -35,8 +35,14 @@ class Outcome:
         return {name: value for name, value in pairs.items() if value}
 
 
+NOTHING = Outcome(RunState.SUCCEEDED, "null")
+"""A job returned nothing, as most do."""
+
+
 def succeeded(value: Any, limit: int) -> Outcome:
     """A job returned. A value that JSON can't hold, or a too large one, is kept as a note: the work is done all the same."""
+    if value is None:
+        return NOTHING
     try:
         text = dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -76,6 +82,8 @@ def describe(error: BaseException) -> str:
 
 def plain(text: str) -> str:
     """Text that Redis and every database take: no half characters, and no NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 

@@ -18,6 +18,8 @@ Mode = Literal["validation", "serialization"]
 
 _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_SIMPLE = (int, float, str, bool)
+"""Types that JSON carries as they are, so that a value of one needs no look when it comes back."""
 
 
 class HintParams(Params):
@@ -32,6 +34,8 @@ class HintParams(Params):
         self._rest = next((p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL), None)
         self._extra = next((p.name for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
         self._required = {p.name for p in parameters if p.default is Parameter.empty} - {self._rest, self._extra}
+        simple = [hints.get(name) for name in self.positional] if self._required <= set(self.positional) else [None]
+        self._simple = tuple(hint if hint in _SIMPLE else None for hint in simple)
         self._adapters = {p.name: _adapter(p.name, _meant(p, hints)) for p in parameters if hints.get(p.name, Any) is not Any}
 
     def validate(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
@@ -41,6 +45,8 @@ class HintParams(Params):
 
     def restore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Packed:
         """The arguments as the function wants them. Raises BadArguments with every mistake."""
+        if not kwargs and tuple(map(type, args)) == self._simple:
+            return list(args), {}
         return self._each(args, kwargs, self._typed)
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
