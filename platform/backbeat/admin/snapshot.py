@@ -46,30 +46,48 @@ def run(event: Event) -> Row:
     schedule, nominal = _occurrence(event)
     args, kwargs = _arguments(data)
     return {
+        **_same_for_many(get("job") or owner_of(event.run_id), *map(get, _SAME)),
         "run_id": _identity(event),
-        "job": text(get("job") or owner_of(event.run_id), NAME),
-        "task": text(get("task"), 255),
         "schedule": schedule,
         "nominal": nominal,
         "effective": moment(get("effective")),
         "state": _state(event).value,
         "attempts": whole(get("attempt")) or 0,
-        "pool": text(get("pool"), 50),
-        "queue": text(get("queue"), 60),
-        "priority": whole(get("priority"), 9),
         "args": args,
         "kwargs": kwargs,
-        "worker": text(get("worker"), 255),
         "queued_at": moment(get("queued_at")) or at,
         "started_at": moment(get("started_at")),
         "finished_at": (moment(get("finished_at")) or at) if event.kind == "finished" else None,
         "reason": text(get("reason"), MESSAGE),
         **_error(data),
         "result": text(get("result"), RESULT),
-        "dag_run": text(get("dag_run"), RUN_ID),
-        "node": text(get("node"), NAME + 20),
         "month": _month(event),
         "seen": _seen(event),
+    }
+
+
+_SAME = ("task", "pool", "queue", "priority", "worker", "dag_run", "node")
+
+
+def _same_for_many(job: str, *facts: Any) -> Row:
+    """What runs of one job, and nodes of one DAG run, have in common."""
+    try:
+        return _kept_same(job, *facts)
+    except TypeError:  # what nobody of ours writes: a fact that is a list
+        return _kept_same.__wrapped__(job, *facts)
+
+
+@lru_cache(maxsize=4096)
+def _kept_same(job: str, task: Any, pool: Any, queue: Any, priority: Any, worker: Any, dag_run: Any, node: Any) -> Row:
+    return {
+        "job": text(job, NAME),
+        "task": text(task, 255),
+        "pool": text(pool, 50),
+        "queue": text(queue, 60),
+        "priority": whole(priority, 9),
+        "worker": text(worker, 255),
+        "dag_run": text(dag_run, RUN_ID),
+        "node": text(node, NAME + 20),
     }
 
 
