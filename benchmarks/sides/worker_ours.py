@@ -1,14 +1,18 @@
-"""Backbeat: an app for its worker, and `worker_ours.py N BATCH` to fill its queue: N schedules come due, and are fired."""
+"""Backbeat: an app for its worker, and `worker_ours.py N BATCH` to fill its queue: N schedules come due, and are fired.
+
+`trips N` asks for one run at a time; without arguments it counts what history will hear.
+"""
 
 import sys
 
-from worker_effects import effect
+from worker_effects import effect, stamp, trips
 
 from backbeat import Backbeat, job
 from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.when import Every
 from backbeat.runtime.firing import Firer
 from backbeat.runtime.publisher import Publisher
+from backbeat.store.events import EventStreams
 from backbeat.store.leases import Leases
 from backbeat.store.outbox import Outbox
 from backbeat.store.store import Store, open_store
@@ -21,6 +25,12 @@ JOBS = 32
 def work(number: int) -> None:
     """The job."""
     effect(number)
+
+
+@job("bench.stamp", overlap="allow")
+def stamped(number: int) -> None:
+    """The job whose trip is measured."""
+    stamp(number)
 
 
 def fill(store: Store, count: int, batch: int) -> None:
@@ -58,12 +68,17 @@ def publish(store: Store) -> None:
 
 def ended(store: Store) -> int:
     """How many runs history will hear have succeeded."""
-    events = (fields for keys in store.slots.all for _, fields in store.slots.client.xrange(keys.events))
-    return sum(fields["k"] == "finished" and fields["state"] == "succeeded" for fields in events)
+    streams, count = EventStreams(store.slots, "bench"), 0
+    streams.prepare()
+    while events := streams.read_many(10_000, 1_000, 1):
+        count += sum(one.fields["k"] == "finished" and one.fields["state"] == "succeeded" for one in events)
+    return count
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
+    if sys.argv[1:2] == ["trips"]:
+        trips(stamped.delay, int(sys.argv[2]))
+    elif sys.argv[1:]:
         fill(open_store(), int(sys.argv[1]), int(sys.argv[2]))
     else:
         print(ended(open_store()))
