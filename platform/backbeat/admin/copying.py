@@ -36,7 +36,7 @@ def blocks(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
 
 def line_of(row: Sequence[Any]) -> str:
     """A row as COPY's text. Raises KeyError for a value of a type that no column has."""
-    line = "\t".join([_TEXTS[type(value)](value) for value in row])
+    line = "\t".join([value if type(value) is str else _TEXTS[type(value)](value) for value in row])
     if ("\\" in line and line.count("\\") > row.count(None)) or "\n" in line or "\r" in line or line.count("\t") >= len(row):
         line = "\t".join([_escaped(value) if type(value) is str else _TEXTS[type(value)](value) for value in row])
     return f"{line}\n"
@@ -47,7 +47,6 @@ def _escaped(text: str) -> str:
 
 
 _TEXTS: dict[type, Callable[[Any], str]] = {
-    str: str,
     int: str,
     datetime: datetime.isoformat,
     date: lru_cache(date.isoformat),

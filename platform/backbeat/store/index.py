@@ -15,7 +15,7 @@ from backbeat.store.calendars import Calendars
 from backbeat.store.conversation import Conversation
 from backbeat.store.edits import Edits
 from backbeat.store.leases import Lease
-from backbeat.store.scripts import run_many, script
+from backbeat.store.scripts import asked, run_many, script
 from backbeat.store.slots import Slots
 from backbeat.store.vitals import Call
 
@@ -149,7 +149,7 @@ class ScheduleIndex:
     def template_of(self, job: str) -> Template | None:
         """The policies in force for a job, or None when no such job is defined."""
         keys = self.slots.of(job)
-        template_id = self.slots.client.hget(keys.jobs, job)
+        template_id = asked(self.slots.client, "HGET", keys.jobs, job)
         return None if template_id is None else self.template(keys.slot, str(template_id))
 
     def forget(self, job: str, schedule_ids: Iterable[str]) -> None:

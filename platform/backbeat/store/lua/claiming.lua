@@ -38,6 +38,6 @@ local function claim_run(ask, run_id, now, stock, canvas, gate)
   redis.call('HINCRBY', key, 'a', 1)
   redis.call('HSET', key, 's', 'running', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who)
   redis.call('ZADD', ask.timers, now + ask.lease_ms, run_id)
-  if not ask.quiet then tell(ask.prefix, 'started', run_id, now, {}) end
+  if not ask.quiet then redis.call('HSET', key, 'se', tell(ask.prefix, 'started', run_id, now, {})) end
   return 'claimed'
 end

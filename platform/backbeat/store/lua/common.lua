@@ -54,9 +54,9 @@ local function free_busy(prefix, direct, job, run_id, requeue_at)
 end
 
 -- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is, gates, and since when it is queued.
-local UNTOLD = {m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true, qt = true}
+local UNTOLD = {m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true, qt = true, se = true}
 
--- One event of a run: the facts that history needs, so that a reader needs no earlier event.
+-- One event of a run: the facts that history needs, so that a reader needs no earlier event. Returns its id.
 local function tell(prefix, kind, run_id, now, extra)
   local run = redis.call('HGETALL', prefix .. 'run:' .. run_id)
   local fields = {'k', kind, 'r', run_id, 't', now}
@@ -67,7 +67,14 @@ local function tell(prefix, kind, run_id, now, extra)
     end
   end
   for i = 1, #extra do fields[#fields + 1] = extra[i] end
-  redis.call('XADD', prefix .. 'events', '*', unpack(fields))
+  return redis.call('XADD', prefix .. 'events', '*', unpack(fields))
+end
+
+-- Take back the event of a start that no recorder has read yet, because the end of that attempt tells the same: whether it was so.
+local function take_back(prefix, id)
+  if not id then return false end
+  local read = redis.pcall('XPENDING', prefix .. 'events', 'recorder', id, id, 1)
+  return not read.err and #read == 0 and redis.call('XDEL', prefix .. 'events', id) == 1
 end
 
 local end_run

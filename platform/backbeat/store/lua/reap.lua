@@ -13,7 +13,7 @@ local function lose(run_id, key)
   open_run(key)
   local losses = redis.call('HINCRBY', key, 'l', 1)
   local why = {'outcome', redis.call('HGET', key, 'lw') or LEASE_ENDED}
-  redis.call('HDEL', key, 'h', 'who', 'lw')
+  redis.call('HDEL', key, 'h', 'who', 'lw', 'se')
   tell(prefix, 'lost', run_id, now, why)
   leave(prefix, ARGV[5], run_id, now, now + ARGV[6])
   if redis.call('HGET', key, 'cancel') then

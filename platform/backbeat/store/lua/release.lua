@@ -8,7 +8,7 @@ local run = redis.call('HMGET', KEYS[1], 's', 'h', 'a', 'cancel')
 if run[1] ~= 'running' or run[2] ~= ARGV[3] or run[3] ~= ARGV[4] then return {0, now, 0} end
 
 local releases = redis.call('HINCRBY', KEYS[1], 'b', 1)
-redis.call('HDEL', KEYS[1], 'h', 'who')
+redis.call('HDEL', KEYS[1], 'h', 'who', 'se')
 if run[4] then
   end_run(ARGV[1], ARGV[8], ARGV[2], 'cancelled', now, now + ARGV[9], ARGV[10], {'outcome', ARGV[7], 'reason', run[4]})
   return {1, now, releases}
