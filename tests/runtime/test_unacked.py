@@ -30,6 +30,8 @@ def channel(redis_url: str) -> Iterator[Any]:
 def hub() -> Iterator[Hub]:
     before, made = get_event_loop(), Hub()
     set_event_loop(made)
+    # A worker of another test may have shut down in this process.
+    closing.clear()
     yield made
     set_event_loop(before)
 
