@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -38,7 +39,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         semaphore = getattr(self.controller, "semaphore", None)
         self.urgent = None if semaphore is None else UrgentFirst(semaphore, lambda after, go: self.timer.call_after(after, go))
         JobRequest.urgent = self.urgent
-        self._events_wait = False
+        self._events_due = 0.0
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's, for messages that can be read and make no sense: those must not end the worker."""
@@ -91,15 +92,13 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
 
     def on_send_event_buffered(self) -> None:
         """A task event waits to be sent: with all others of the next moment, since sending costs more than the task."""
+        now = time.monotonic()
         if not (later := later_in_loop()):
             super().on_send_event_buffered()
-        elif not self._events_wait:
-            self._events_wait = True
-            later(EVENTS_LATER, self._send_events)
-
-    def _send_events(self) -> None:
-        self._events_wait = False
-        self._flush_events()
+        elif now >= self._events_due:
+            # By time and not by a mark: a lost connection clears all timers.
+            self._events_due = now + EVENTS_LATER
+            later(EVENTS_LATER, self._flush_events)
 
     def shutdown(self) -> None:
         """Called last of all."""

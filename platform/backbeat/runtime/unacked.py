@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from kombu.asynchronous import get_event_loop
@@ -12,6 +13,7 @@ from kombu.transport.redis import QoS
 from kombu.utils.json import dumps
 
 from backbeat.runtime.hands import closing
+from backbeat.runtime.insist import OUTAGE
 from backbeat.store.scripts import asked_together
 
 LATER = 0.01
@@ -25,7 +27,7 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ended: list[str] = []
-        self._awaited = False
+        self._due = 0.0
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message came."""
@@ -40,21 +42,19 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
     def ack(self, delivery_tag: str) -> None:
         """A message is done with."""
         self._ended.append(delivery_tag)
+        now = time.monotonic()
         if not (later := later_in_loop()):
             self._write()
-        elif not self._awaited:
-            self._awaited = True
-            later(LATER, self._on_time)
+        elif now >= self._due:
+            self._due = now + LATER
+            later(LATER, self._write)
         super(QoS, self).ack(delivery_tag)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """The channel closes."""
-        self._write()
+        with suppress(*OUTAGE):
+            self._write()
         super().restore_unacked_once(stderr)
-
-    def _on_time(self) -> None:
-        self._awaited = False
-        self._write()
 
     def _write(self, *more: tuple[Any, ...]) -> None:
         ended, self._ended = self._ended, []
