@@ -6,8 +6,9 @@ Equal for all: one PostgreSQL (fsync off, as nothing of this outlives the benchm
 each side and round with the same tables, indexes and partitions, one process, the same runs: an occurrence that was claimed and
 succeeded, with arguments and a result. A run is two rows: itself and its attempt.
 
-backbeat reads two events a run from Redis, puts them together, writes the rows and acknowledges the events: all of that is
-timed. "writing" is the part of it from events in memory to the commit. Raw COPY is psycopg's, of the same rows ready as Python
+backbeat reads the events of each run from Redis (one, since the ends of runs that no recorder has heard of take back their
+starts), puts them together, writes the rows and acknowledges the events: all of that is timed. "writing" is the part of it from
+events in memory to the commit. Raw COPY is psycopg's, of the same rows ready as Python
 values, 2,000 runs a transaction: nothing else is timed. The ORM's ways get the same values as model instances: one save a row,
 each its own transaction, and bulk_create by 1,000. django-celery-results stores a result for each run, one row a run, so it is
 compared by runs. Those that write one by one get fewer runs.

@@ -50,7 +50,6 @@ def timed(write: Callable[[], object], runs: int) -> dict[str, float]:
 
 def events(store: Store) -> None:
     """Runs that lived in the ledger: submitted, claimed and finished."""
-    store.slots.client.flushall()
     names = [f"reports.number{n:03d}" for n in range(JOBS)]
     store.index.put_many(JobSpec(name, "jobs.work", pool="reports") for name in names)
     template = store.index.template_of(names[0])
@@ -82,10 +81,11 @@ class Caught:
 def drained(history: object) -> tuple[Callable[[], None], EventStreams]:
     """What records all the events of the ledger, from the first to the last acknowledgement."""
     store = Store(Slots(connect(os.environ["REDIS_URL"], timeout=60.0)))
-    events(store)
+    store.slots.client.flushall()
     streams = EventStreams(store.slots, "bench")
     recorder = Recorder(streams, history, lambda run_id, tid: policies(store, run_id, tid))
     recorder.start()
+    events(store)
     waited = streams.backlog()
 
     def drain() -> None:
