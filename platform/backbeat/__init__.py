@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backbeat.runtime.job import adopt, job
     from backbeat.runtime.secret import Secret
     from backbeat.runtime.submit import submit
+    from backbeat.runtime.submit_many import submit_many
 
 __all__ = [
     "Backbeat",
@@ -39,6 +40,7 @@ __all__ = [
     "dag",
     "job",
     "submit",
+    "submit_many",
 ]
 
 _HOMES = {
@@ -56,6 +58,7 @@ _HOMES = {
     "dag": "backbeat.runtime.dag",
     "job": "backbeat.runtime.job",
     "submit": "backbeat.runtime.submit",
+    "submit_many": "backbeat.runtime.submit_many",
 }
 
 

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "put": "called by whoever saves a definition; a crash leaves published_version behind, which republish finds",
     "define": "as put",
     "submit": "called by whoever asks for a run; the same key asks again",
+    "submit_many": "as submit; see test_submissions.py",
     "cancel": "called by an operator, who sees whether it happened",
     "stand": "only reads, for whoever asks for the status",
     "readmit": "called by an operator for a quarantined run; asked again, it finds the run let go",

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from backbeat.core.job import JobSpec, Overlap
+from backbeat.core.state import RunState
+from backbeat.runtime.submit_many import A_SCRIPT, A_TRIP
+from backbeat.store.scripts import load_all
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.servers import RedisServer
@@ -45,10 +49,19 @@ except BadArguments as error:
 else:
     sys.exit("a link was taken")
 """
+ASK_MANY = """
+from backbeat import submit_many
+ids = submit_many("many", [{}] * MANY, keys=[f"{sys.argv[1]}-{number}" for number in range(MANY)])
+assert len(set(ids)) == MANY
+"""
 ASK = """
 with transaction.atomic():
     submit(work, key=sys.argv[1], on_commit=True)
 """
+
+
+MANY = 2_500
+"""Three round trips."""
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +76,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) ->
     made.stop()
 
 
-def die(site: Deployment, key: str, **env: str) -> None:
+def die(site: Deployment, key: str, asks: str = ASK, **env: str) -> None:
     """A web process that is killed on its way."""
-    argv = [sys.executable, "-c", WEB + ASK, key]
+    argv = [sys.executable, "-c", WEB + asks, key]
     done = subprocess.run(argv, cwd=site.folder, env={**site.env, **env}, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
@@ -99,3 +112,24 @@ def test_a_process_that_dies_after_the_commit_loses_nothing_and_doubles_nothing(
     eventually(lambda: not site.rows("SELECT 1 FROM backbeat_submission"), within=30, message=site.story)
     assert set(site.effects().values()) == {1}
     assert site.effects()["probe.work:later"] == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("trip", [1, 2, 3])
+def test_whoever_asks_again_for_many_runs_gets_each_of_them_once(site: Deployment, when: str, trip: int) -> None:
+    site.define(JobSpec("many", "probe.work", batch=100, overlap=Overlap.ALLOW))
+    key, asks = f"{when}-{trip}", f"MANY = {MANY}\n{ASK_MANY}"
+    wanted = {f"many:{key}-{number}" for number in range(MANY)}
+    load_all(site.client)  # else the first trip is made twice, and counted so
+
+    die(site, key, asks, CRASH=f"submit_many:{when}:{trip}")
+    there = site.store.ledger.states(sorted(wanted))
+    site.command(sys.executable, "-c", WEB + asks, key)
+
+    whole_trips = trip if when == "after" else trip - 1
+    assert len(there) == min(MANY, whole_trips * A_SCRIPT * A_TRIP)
+    eventually(lambda: wanted <= set(site.effects()), within=40, message=site.story)
+    assert {site.effects()[run_id] for run_id in wanted} == {1}
+    told = site.store.ledger.states(sorted(wanted))
+    eventually(lambda: set(site.store.ledger.states(sorted(wanted)).values()) == {RunState.SUCCEEDED}, within=20)
+    assert set(told) == wanted, "keys are kept"

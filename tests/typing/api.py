@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 from pydantic import BaseModel
 
-from backbeat import Backbeat, Cron, Every, Once, Retry, Schedule, adopt, current_run, dag, job, submit
+from backbeat import Backbeat, Cron, Every, Once, Retry, Schedule, adopt, current_run, dag, job, submit, submit_many
 from backbeat.core.keys import RunId
 from backbeat.testing import run_inline
 
@@ -58,6 +58,7 @@ assert_type(close(day="2026-01-01"), bool)
 assert_type(submit("reports.daily", kwargs={"day": "2026-01-01"}, key="invoice-42"), RunId)
 assert_type(submit(daily, args=["2026-01-01"]), RunId)
 assert_type(submit(daily, args=["2026-01-01"], on_commit=True), RunId)
+assert_type(submit_many(daily, [["2026-01-01"], {"day": "2026-01-02"}], keys=["a", "b"]), list[RunId])
 assert_type(daily.name, str)
 plain.delay(1, y="a")
 plain.apply_async((1,), {"y": "a"}, countdown=10)

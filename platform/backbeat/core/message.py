@@ -93,6 +93,13 @@ def group_id(first: str, count: int) -> str:
     return f"{first}+{count - 1}"
 
 
+def group_envelope(outline: Outline, run_ids: Sequence[str], slot: int, size: int) -> str:
+    """One message for several runs of one task; their arguments stay in the ledger. `size` is how many there may be at most."""
+    quoted = [_quoted(run_id)[1:-1] for run_id in run_ids]
+    name = group_id(quoted[0], len(quoted))
+    return fill(group_mould(outline, slot, size), "\\n".join(quoted), name, arguments_in(arguments_of((), {})), name)
+
+
 def group_of(header: Mapping[str, Any] | None) -> list[str]:
     """The runs that a message with this header of ours carries; none for one that is a run's own."""
     runs = (header or {}).get("runs")

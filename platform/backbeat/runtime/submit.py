@@ -80,7 +80,14 @@ def _unknown(job: str) -> UnknownJob:
     return UnknownJob(f"no job is named {job!r}.{nearest(job, registry.jobs)} Define it with @job or in the admin.")
 
 
-def _outage_told(call: Callable[P, T]) -> Callable[P, T]:
+def fields_of(template: Template, job: str, *, reason: str = "", keyed: bool = False, send: bool = True) -> dict[str, str]:
+    """What the ledger keeps of a run that was asked for, but for its arguments."""
+    fields = {"j": job, "n": "", "q": template.queue, "tid": template.id}
+    extra = {"why": reason, "ky": "1" if keyed else "", "res": "" if send else "1"}
+    return fields | {name: value for name, value in extra.items() if value}
+
+
+def outage_told(call: Callable[P, T]) -> Callable[P, T]:
     """An outage of Redis as StoreUnavailable, so that callers need not know redis-py's errors."""
 
     @wraps(call)
@@ -93,13 +100,13 @@ def _outage_told(call: Callable[P, T]) -> Callable[P, T]:
     return told
 
 
-@_outage_told
+@outage_told
 def published(store: Store, name: str) -> Dag | None:
     """The graph of this name that no code defines, or None. Raises StoreUnavailable."""
     return store.dags.published(name)
 
 
-@_outage_told
+@outage_told
 def prepare(
     store: Store,
     job: str,
@@ -125,16 +132,14 @@ def prepare(
     if priority is not None:
         template = replace(template, priority=priority_of(priority))
     store.index.keep_template(run_id, template, job)
-    fields = {"j": job, "n": "", "q": template.queue, "tid": template.id, "x": arguments}
-    extra = {"why": reason, "ky": "1" if keyed else "", "res": "" if send else "1"}
-    fields |= {name: value for name, value in extra.items() if value} | dict(facts or {})
+    fields = fields_of(template, job, reason=reason, keyed=keyed, send=send) | {"x": arguments} | dict(facts or {})
     outline = replace(template.outline, queue=fields["q"], ignore_result="res" not in fields) if facts else template.outline
     message = envelope(outline, run_id, arguments, slot=store.slots.of(run_id).slot) if send else ""
     created, _ = store.ledger.submit(run_id, fields, message, delay)
     return template, created
 
 
-@_outage_told
+@outage_told
 def template_of(store: Store, job: str, policies: str = "") -> Template:
     """The policies of a job: as defined (admin and importers included), else as this process's code, or `policies`, says."""
     known = store.index.template_of(job)
@@ -160,7 +165,7 @@ def checked_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any])
     return text
 
 
-@_outage_told
+@outage_told
 def cancel(run_id: str, reason: str = "cancelled") -> str:
     """Cancel a run: 'cancelled' at once, 'asked' when a worker must stop it first, 'gone' when it is over."""
     return open_store().ledger.cancel(run_id, reason)

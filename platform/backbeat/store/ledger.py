@@ -55,6 +55,24 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """A message, and the runs that it carries: their ids and arguments (JSON text)."""
+
+    message: str
+    runs: Sequence[tuple[str, str]]
+
+    @property
+    def size(self) -> int:
+        """Characters that a script is sent for it."""
+        return len(self.message) + sum(len(run_id) + len(arguments) for run_id, arguments in self.runs)
+
+    @property
+    def argv(self) -> list[str | int]:
+        """As lua/submit_many.lua takes it."""
+        return [len(self.runs), self.message, *(part for run in self.runs for part in run)]
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A run whose time has come to be queued (again), as it was seen."""
 
@@ -81,6 +99,19 @@ class Ledger:
         argv = [keys.prefix, run_id, self.slots.direct_flag, self.slots.requeue_ms, round(delay * 1000), message, dumps(flat)]
         _, created, state = script("submit")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return bool(created), str(state)
+
+    def submit_many(
+        self, job: str, queue: str, fields: Mapping[str, str], scripts: Sequence[Sequence[Letter]], delay: float = 0.0
+    ) -> set[str]:
+        """Create runs of one job, all of which have these fields, in several scripts but one round trip; those that are new."""
+        keys = self.slots.of(job)
+        shared = dumps([part for pair in fields.items() for part in pair])
+        same = [keys.prefix, self.slots.direct_flag, self.slots.requeue_ms, round(delay * 1000), queue, shared]
+        calls = [
+            (script("submit_many"), [keys.timers], [*same, *(part for letter in letters for part in letter.argv)])
+            for letters in scripts
+        ]
+        return {str(run_id) for _, *created in run_many(self.slots.client, calls) for run_id in created}
 
     def claim(
         self,
