@@ -80,7 +80,7 @@ def test_what_redis_lost_is_published_again_before_the_schedules_are() -> None:
     store = open_store()
     store.slots.client.flushall()
 
-    next(iter(definitions.DatabaseDefinitions().specs()))
+    definitions.DatabaseDefinitions().names()
 
     assert store.dags.published("etl") == GRAPH
 

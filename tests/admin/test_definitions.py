@@ -55,7 +55,8 @@ def test_a_definition_comes_back_as_it_was_saved(each_database: str, redis: Redi
     job = Job.objects.get()
     assert (job.source, job.version) == ("import", 1)
     assert definitions.to_spec(job) == SPEC
-    assert list(definitions.DatabaseDefinitions().specs()) == [SPEC]
+    assert definitions.DatabaseDefinitions().names() == [SPEC.name]
+    assert list(definitions.DatabaseDefinitions().specs([SPEC.name, "unknown"])) == [SPEC]
 
 
 def test_saving_takes_effect_on_commit(each_database: str, redis: RedisServer) -> None:

@@ -345,7 +345,10 @@ def test_the_sweeper_leaves_entries_alone(side: Side, old: OldBeat) -> None:
     side.store.index.put(JobSpec("gone", "t", schedules=(Schedule(Every("1m")),)))
 
     class Nothing:
-        def specs(self) -> list[JobSpec]:
+        def names(self) -> list[str]:
+            return []
+
+        def specs(self, _names: object) -> list[JobSpec]:
             return []
 
         def last_fires(self) -> dict[str, int]:

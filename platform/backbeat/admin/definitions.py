@@ -129,15 +129,22 @@ def delete(job: Job) -> None:
     job.delete()
 
 
+_CHUNK = 500  # names in one query: databases limit the variables of a statement
+
+
 class DatabaseDefinitions:
     """The Definitions port: what the index is rebuilt from."""
 
-    def specs(self, names: Sequence[str] | None = None) -> Iterator[JobSpec]:
-        """Every job (or those of these names), as the scheduler should see it. Graphs that Redis lacks go there first."""
+    def names(self) -> list[str]:
+        """As of Definitions. Graphs that Redis lacks go there first."""
         publish_graphs()
-        jobs = Job.objects.prefetch_related("schedules")
-        for job in (jobs if names is None else jobs.filter(name__in=names)).iterator(chunk_size=500):
-            yield to_spec(job)
+        return list(Job.objects.order_by("pk").values_list("name", flat=True))
+
+    def specs(self, names: Sequence[str]) -> Iterator[JobSpec]:
+        """These jobs, as the scheduler should see them."""
+        for at in range(0, len(names), _CHUNK):
+            for job in Job.objects.filter(name__in=names[at : at + _CHUNK]).prefetch_related("schedules"):
+                yield to_spec(job)
 
     def tend(self) -> int:
         """See `tend` above."""

@@ -20,8 +20,6 @@ from backbeat.store.events import EventStreams
 from backbeat.store.outbox import Outbox
 from backbeat.store.store import Store, open_store
 
-SWEEP_EVERY = 5.0
-"""Seconds between two looks whether a comparison of everything is due."""
 TEND_EVERY = 4.0
 """Seconds until what is only found by looking takes effect: the end of a pause, an edit whose author could not reach Redis."""
 TIDY_EVERY = 3600.0
@@ -42,7 +40,7 @@ def duties(app: Any, history: History, definitions: Definitions) -> list[Duty]:
     found = [
         Duty("recorder", recorder.step, 0.0, recorder.start),
         Duty("reaper", reaper.step, REAP_EVERY),
-        Duty("sweeper", sweeper.step, SWEEP_EVERY),
+        Duty("sweeper", sweeper.step, sweeper.pause),
         Duty("definitions", definitions.tend, TEND_EVERY),
         Duty("months", lambda: history.tidy(retention), TIDY_EVERY),
         Duty("graphs", DagKeeper(store).step, LOOK_AT_GRAPHS_EVERY),

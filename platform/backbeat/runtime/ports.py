@@ -37,8 +37,11 @@ class History(Protocol):
 class Definitions(Protocol):
     """The durable truth about jobs, from which the index can be rebuilt."""
 
-    def specs(self, names: Sequence[str] | None = None) -> Iterable[JobSpec]:
-        """Every job that is not deleted, or those of these names."""
+    def names(self) -> Iterable[str]:
+        """The name of every job that is not deleted."""
+
+    def specs(self, names: Sequence[str]) -> Iterable[JobSpec]:
+        """The jobs of these names that are not deleted."""
 
     def tend(self) -> int:
         """Do what time and outages left to do: end pauses, publish what the index does not have yet. How much that was."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 
 from backbeat.core.entry import entries_of
 from backbeat.core.foreign import is_foreign
@@ -16,6 +17,12 @@ log = logging.getLogger("backbeat.keeper")
 
 WHOLE_EVERY = 300
 """Seconds between two comparisons of everything. What is edited meanwhile is published by whoever edits it."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks whether a comparison of everything is due."""
+SLICE = 500
+"""Definitions compared in one step."""
+REST = 4.0
+"""How long a sweep rests after a step, as a multiple of what it took: a keeper has more urgent things to do beside it."""
 
 
 class Sweeper:
@@ -24,19 +31,32 @@ class Sweeper:
     def __init__(self, store: Store, definitions: Definitions) -> None:
         self.store = store
         self._definitions = definitions
+        self._under_way: Iterator[bool] | None = None
+        self._rest = 0.0
+
+    def pause(self) -> float:
+        """Seconds until the next step."""
+        return LOOK_EVERY if self._under_way is None else self._rest
 
     def step(self) -> int:
-        """One comparison when it is time for it; always 0, because there is never more to do at once.
+        """A part of a comparison when it is time for one; always 0: `pause` says when the next part is to come.
 
         A marker in the index itself says when: it ends by itself, and a Redis that lost its data has lost it too, so an
         empty index is found at the next step. It also keeps all keepers but one from comparing the same.
         """
         try:
-            if self.store.slots.client.set(self._marker, "1", nx=True, ex=WHOLE_EVERY):
-                self._sweep()
+            if self._under_way is not None and not self.store.slots.client.expire(self._marker, WHOLE_EVERY):
+                # Redis lost its data: what was read of it before says nothing any more.
+                self._under_way = None
+            if self._under_way is None and self.store.slots.client.set(self._marker, "1", nx=True, ex=WHOLE_EVERY):
+                self._under_way = self._sweep()
+            if self._under_way is not None:
+                self._go_on(self._under_way)
         except OUTAGE as error:
+            self._under_way = None
             log.warning("Redis does not answer: %s", error)
         except Exception:
+            self._under_way = None
             self.store.slots.client.delete(self._marker)
             raise
         return 0
@@ -45,17 +65,28 @@ class Sweeper:
     def _marker(self) -> str:
         return f"{{{self.store.slots.prefix}}}:swept"
 
-    def _sweep(self) -> None:
+    def _go_on(self, sweep: Iterator[bool]) -> None:
+        began = time.monotonic()
+        all_well = next(sweep, None)
+        if all_well is None:
+            self._under_way = None
+        # What is missing does not fire, so then nobody rests.
+        self._rest = REST * (time.monotonic() - began) if all_well else 0.0
+
+    def _sweep(self) -> Iterator[bool]:
+        """Compare everything, and mend it at the end; after each part but the last, whether all was well so far."""
         there = dict(self.store.index.ids())
         parked, defined = self.store.index.parked(), self.store.index.jobs()
-        wanted: set[str] = set()
-        stale: list[str] = []
-        for spec in self._definitions.specs():
-            entries = entries_of(spec)
-            wanted.update(entry.id for entry in entries)
-            # A job without a schedule has nothing there but its policies.
-            if spec.name not in defined or any(there.get(one.id) != one.text and one.id not in parked for one in entries):
-                stale.append(spec.name)
+        names, wanted, stale = list(self._definitions.names()), set[str](), list[str]()
+        for at in range(0, len(names), SLICE):
+            if at:
+                yield not stale
+            for spec in self._definitions.specs(names[at : at + SLICE]):
+                entries = entries_of(spec)
+                wanted.update(entry.id for entry in entries)
+                # A job without a schedule has nothing there but its policies.
+                if spec.name not in defined or any(there.get(one.id) != one.text and one.id not in parked for one in entries):
+                    stale.append(spec.name)
         # Entries of RedBeat's storage have no definition here; whoever mirrors them takes them out (runtime/redbeat.py).
         extra = {one for one in set(there) - wanted if not is_foreign(one)}
         self._write(stale, there)
