@@ -65,7 +65,7 @@ class RabbitServer(OwnProcess):
 
     SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
-    def __init__(self, folder: Path, name: str = "rabbit") -> None:
+    def __init__(self, folder: Path, name: str = "rabbit", *, advanced: str = "") -> None:
         self.port, epmd_port = free_port(), str(free_port())
         self.node = f"{name}@localhost"
         cookie = folder / ".erlang.cookie"
@@ -73,6 +73,10 @@ class RabbitServer(OwnProcess):
             cookie.write_text(secrets.token_hex(16))
             cookie.chmod(0o600)
         env = _rabbit_environment(folder, name, self.node, self.port, epmd_port)
+        if advanced:
+            # Erlang's own form: rabbitmq.conf does not know every setting.
+            (folder / f"{name}.config").write_text(advanced)
+            env["RABBITMQ_ADVANCED_CONFIG_FILE"] = str(folder / f"{name}.config")
         super().__init__(name, [self.SCRIPT], folder, env)
         self.epmd = OwnProcess(f"{name}-epmd", ["epmd", "-port", epmd_port, "-address", "127.0.0.1"], folder, env)
 
@@ -140,14 +144,14 @@ def _rabbit_environment(folder: Path, name: str, node: str, port: int, epmd_port
 class PostgresServer(OwnProcess):
     """PostgreSQL in our own folder; as root it runs as the user that Debian's package made, since it refuses root."""
 
-    def __init__(self, folder: Path, bin_folder: Path) -> None:
+    def __init__(self, folder: Path, bin_folder: Path, *, options: tuple[str, ...] = ()) -> None:
         self.port, self.bin = free_port(), bin_folder
         self.data = folder / "data"
         user = "postgres" if os.geteuid() == 0 else None
         if user:
             shutil.chown(folder, user, user)
         argv = [bin_folder / "postgres", "-D", self.data, "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}"]
-        argv += ["-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        argv += ["-c", f"unix_socket_directories={folder}", "-c", "fsync=off", *options]
         super().__init__("postgresql", argv, folder, user=user)
 
     @property
