@@ -32,3 +32,18 @@ def test_a_short_run_ends_with_one_line_of_json_and_nothing_lost_or_doubled() ->
     assert set(answer) == {"benchmark", "ratios", "raw", "checks"}
     assert (answer["checks"]["lost"], answer["checks"]["doubled"]) == (0, 0)
     assert answer["raw"]["fires_per_s"] == 50
+
+
+@pytest.mark.redis
+@pytest.mark.postgresql
+@pytest.mark.slow
+def test_a_short_day_records_all_that_falls_due_and_tells_what_each_process_used() -> None:
+    few = ("--sides", "batched", "--rates", "batched=40", "--schedules", "120", "--minutes", "0.05", "--warm-up", "1")
+    lines = ran(ROOT / "benchmarks" / "day.py", *few).splitlines()
+
+    answer = json.loads(lines[-1])
+    [day] = answer["raw"]["batched"]
+    assert answer["checks"] == {"lost": 0, "doubled": 0}
+    assert day["due"] == day["came"] > 0
+    assert {"beat", "keeper", "worker", "child 1", "child 2", "redis", "postgresql"} == set(day["processes"])
+    assert day["lag_p99_s"] > 0
