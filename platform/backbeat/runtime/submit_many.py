@@ -8,13 +8,14 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
+from backbeat.core.dag import bound
 from backbeat.core.keys import RunId, submitted_id
 from backbeat.core.message import envelope, group_envelope
 from backbeat.core.priority import priority_of
 from backbeat.core.template import Template
 from backbeat.errors import BadArguments
 from backbeat.runtime import registry
-from backbeat.runtime.submit import checked_arguments, fields_of, outage_told, template_of
+from backbeat.runtime.submit import checked_arguments, fields_of, outage_told, published, template_of
 from backbeat.store.ledger import Letter
 from backbeat.store.store import Store, open_store
 
@@ -47,7 +48,7 @@ def submit_many(
     template = template_of(store, name)
     if priority is not None:
         template = replace(template, priority=priority_of(priority))
-    arguments = list(_checked(name if name in registry.jobs else template.task, calls))
+    arguments = list(_checked(store, name, name if name in registry.jobs else template.task, calls))
     if keys is not None and len(keys) != len(arguments):
         raise BadArguments("keys", f"expected one for each of {len(arguments)} calls; got {len(keys)}.")
     run_ids = [submitted_id(name, key) for key in (keys if keys is not None else (uuid4().hex for _ in arguments))]
@@ -56,12 +57,15 @@ def submit_many(
     return run_ids
 
 
-def _checked(task: str, calls: Iterable[Call]) -> Iterator[str]:
+def _checked(store: Store, job: str, task: str, calls: Iterable[Call]) -> Iterator[str]:
     """The arguments of each call as JSON text. Raises BadArguments, which tells which call it is."""
+    graph = published(store, job) if task not in registry.jobs else None
     for number, call in enumerate(calls):
         args, kwargs = ((), call) if isinstance(call, Mapping) else (call, {})
         try:
             yield checked_arguments(task, args, kwargs)
+            if graph is not None:
+                bound(graph, args, kwargs)
         except BadArguments as error:
             raise BadArguments(f"calls[{number}]", str(error)) from error
 
