@@ -65,6 +65,7 @@ def test_the_runs_of_a_message_are_won_once_and_told_of_when_they_end(store: Sto
     ids = runs_in(message)
 
     won = store.ledger.claim_many(ids, "me", 30.0, "w1", "1.1")
+    assert {claim.fields["who"] for claim in won.values()} == {"1.1"}, "the group renews only what this claim won"
     again = store.ledger.claim_many(ids, "me", 30.0, "w1", "1.1")
     other = store.ledger.claim_many(ids, "other", 30.0, "w2", "2.1")
 

@@ -20,7 +20,7 @@ for i = 9, #ARGV do
     redis.call('HSET', key, 's', 'running', 'a', '1', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who)
     timers[#timers + 1] = now + ask.lease_ms
     timers[#timers + 1] = id
-    reply[#reply + 1] = {id, 'a', '1', 'w', ask.worker, 'p', run[2]}
+    reply[#reply + 1] = {id, 'a', '1', 'w', ask.worker, 'who', ask.who, 'p', run[2]}
   elseif claim_run(ask, id, now, '', '', '') == 'claimed' then
     reply[#reply + 1] = {id, unpack(redis.call('HGETALL', key))}
   end
