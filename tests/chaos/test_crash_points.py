@@ -135,6 +135,9 @@ def occasion(probed: Deployment, script: str) -> None:
         probed.submit("flaky", token, until=3)
     if script == "renew":
         probed.submit("steady", token, seconds=3.0)
+    if script == "reap":
+        # A keeper reaps while there is a lease or a timer, and it takes some seconds to start.
+        probed.submit("steady", token, seconds=12.0)
 
 
 def children_died(process: OwnProcess) -> bool:
