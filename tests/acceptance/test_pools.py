@@ -39,6 +39,7 @@ def shared(
 def specs(kind: str) -> Iterator[JobSpec]:
     """Jobs for the workers that live, and for those that end."""
     yield JobSpec(f"{kind}.loop", "probe.loop", pool=kind)
+    yield JobSpec(f"{kind}.tiny", "probe.work", pool=kind)
     yield JobSpec(f"{kind}.soft", "probe.loop", pool=kind, soft_timeout=0.5, timeout=30.0)
     yield JobSpec(f"{kind}.hard", "probe.loop", pool=kind, timeout=0.5)
     yield JobSpec(f"{kind}.again", "probe.loop", pool=kind, timeout=0.5, retry=Retry(1, delay="100ms"))
@@ -94,6 +95,16 @@ class TestWhileTheWorkerLives:
 
             assert attempts(steady, run_id) == ["succeeded"]
             assert steady.effects()[run_id] == 1
+
+        scenario(steady)
+
+    def test_a_slot_that_becomes_free_is_filled_at_once(self, steady: Deployment) -> None:
+        @in_every_pool
+        def scenario(steady: Deployment, kind: str) -> None:
+            runs = {steady.submit(f"{kind}.tiny", str(number)) for number in range(30)}
+
+            # Two slots that were filled every two seconds only, as they are by Celery's loop for gevent, would take thirty.
+            eventually(lambda: runs <= set(steady.effects()), within=20, message=steady.story)
 
         scenario(steady)
 

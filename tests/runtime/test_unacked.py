@@ -12,8 +12,8 @@ from kombu.asynchronous import Hub, get_event_loop, set_event_loop
 from redis import Redis
 
 from backbeat.conf import kombu_url
-from backbeat.runtime.guard import guarded
 from backbeat.runtime.hands import closing
+from backbeat.runtime.kombu_redis import for_worker
 from backbeat.runtime.unacked import LATER
 
 QUEUE = "unacked.p5"
@@ -21,7 +21,7 @@ QUEUE = "unacked.p5"
 
 @pytest.fixture
 def channel(redis_url: str) -> Iterator[Any]:
-    connection = guarded(Connection(kombu_url(redis_url)))
+    connection = for_worker(Connection(kombu_url(redis_url)))
     with connection, connection.channel() as made:
         yield made
 
