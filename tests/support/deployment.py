@@ -125,6 +125,7 @@ import os, signal
 from collections import Counter
 from redis.exceptions import ConnectionError
 from backbeat.store import scripts
+from backbeat.store.conversation import Conversation
 
 POINTS = [point.split(":") for point in os.environ["CRASH"].split(",")]
 seen = Counter()
@@ -156,8 +157,23 @@ def one(script, client, *_):
     # On a pipeline a call is only noted down; run_many's pipeline is what sends it.
     return () if hasattr(client, "command_stack") else (script.name,)
 
+def asking(inner):
+    def ask(talk, calls):
+        reached([call[0].name for call in calls], "before")
+        inner(talk, calls)
+    return ask
+
+def answering(inner):
+    def answer(talk):
+        names = [call[0].name for call in talk._asked[0]]
+        got = inner(talk)
+        reached(names, "after")
+        return got
+    return answer
+
 scripts.Script.__call__ = around(scripts.Script.__call__, one)
 scripts._pipelined = around(scripts._pipelined, lambda client, calls: [call[0].name for call in calls])
+Conversation.ask, Conversation.answer = asking(Conversation.ask), answering(Conversation.answer)
 '''
 
 
