@@ -157,7 +157,7 @@ def test_paused_it_asks_for_nothing_resumed_it_goes_on_and_cancelled_it_stops(si
     assert told["slots"] == ends
     assert [deed["verb"] for deed in told["deeds"]] == ["order", "pause", "resume", "cancel"]
     assert "does nothing" in backbeat(site, "resume", str(pk), code=4)
-    assert f"{pk} " in backbeat(site, "list")
+    assert f"{pk} " in backbeat(site, "ls")
 
 
 def test_a_graph_is_backfilled_with_every_node_in_the_lowest_queue_and_a_free_place_for_live_runs(site: Deployment) -> None:

