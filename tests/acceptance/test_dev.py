@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -77,7 +78,16 @@ def test_it_lets_a_person_in_with_the_printed_password(dev: Dev) -> None:
     page = browser.open(f"{url}login/", urllib.parse.urlencode(fields).encode()).read().decode()
 
     assert "Log out" in page
-    assert eventually(lambda: browser.open(dev.said(r"Flower +(\S+)")[1]).status == 200, within=20)
+    # Flower needs longer to start than the page.
+    eventually(lambda: answers(browser, dev.said(r"Flower +(\S+)")[1]), within=20, message="Flower does not answer")
+
+
+def answers(browser: urllib.request.OpenerDirector, url: str) -> bool:
+    """Whether somebody serves this page by now."""
+    try:
+        return bool(browser.open(url).status == 200)
+    except urllib.error.URLError:
+        return False
 
 
 def test_ctrl_c_stops_everything_and_a_second_start_goes_on(dev: Dev) -> None:
