@@ -69,6 +69,7 @@ def test_the_broker_is_away_when_a_node_of_a_chain_and_the_last_part_of_a_chord_
     in_order(site, dag, run_id, dag.nodes)
 
 
+@pytest.mark.long
 def test_connections_to_the_broker_that_break_again_and_again_run_no_node_twice(site: Deployment, rabbit: RabbitServer) -> None:
     dag = slow("cut", **dict.fromkeys("abcdefghi", 0.3))
     run_id = submit(site, dag)
