@@ -25,18 +25,18 @@ from celery import Celery  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
-from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks  # noqa: E402
+from django_celery_beat.models import CrontabSchedule, PeriodicTask, PeriodicTasks  # noqa: E402
 from django_celery_beat.schedulers import DatabaseScheduler  # noqa: E402
 
 call_command("migrate", verbosity=0)
 connection.cursor().execute("PRAGMA journal_mode=WAL")
 app = Celery("bench", broker=url)
 app.conf.update(timezone="UTC", enable_utc=True)
-every, _ = IntervalSchedule.objects.get_or_create(every=300, period=IntervalSchedule.SECONDS)
+every = CrontabSchedule.objects.create(minute="*/5")
 ago = timezone.now() - timedelta(minutes=10)
 PeriodicTask.objects.bulk_create(
     [
-        PeriodicTask(name=f"job.number{i:07d}", task="jobs.work", interval=every, args=f"[{i}]", last_run_at=ago)
+        PeriodicTask(name=f"job.number{i:07d}", task="jobs.work", crontab=every, args=f"[{i}]", last_run_at=ago)
         for i in range(count)
     ],
     batch_size=500,
