@@ -130,14 +130,24 @@ def test_a_dag_run_is_rerun_from_what_failed_or_from_one_node_alone(admin_client
     ]
 
 
+def holding(client: Client) -> set[str]:
+    shown = page(client, "dagrun", RUN).content.decode()
+    return {verb for verb in ("hold", "continue") if f"/do/{verb}/" in shown}
+
+
 def test_a_node_is_marked_and_a_dag_run_held_and_cancelled(admin_client: Client, store: Store) -> None:
     failed_at_b(store)
     marked = do(admin_client, "dagrun", RUN, "mark", node="b", state="succeeded", reason="done by hand")
     assert said(marked) == [f"{RUN} has b as succeeded; 1 nodes are decided anew."]
     record(store)
 
+    assert holding(admin_client) == {"hold"}
     assert said(do(admin_client, "dagrun", RUN, "hold")) == [f"{RUN} starts no further node."]
+    record(store)
+    assert holding(admin_client) == {"continue"}
     assert said(do(admin_client, "dagrun", RUN, "continue")) == [f"{RUN} goes on."]
+    record(store)
+    assert holding(admin_client) == {"hold"}
     assert said(do(admin_client, "dagrun", RUN, "cancel", reason="enough")) == [f"{RUN} is being stopped."]
     assert [verb for verb, *_ in done(store)] == ["mark", "hold", "continue", "cancel"]
 

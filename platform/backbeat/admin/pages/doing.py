@@ -172,6 +172,9 @@ class Doable:
         """The buttons that make sense, and what was done before."""
         listed, name = OF_RUNS if self.model is Run else OF_DAG_RUNS, self.opts.model_name
         offered = listed if self._may(request) and not (self.model is Run and _node(run_id)) else {}
+        done = list(Deed.objects.filter(run_id=run_id)[:SHOWN])
+        # A DAG run that somebody holds can only go on, and one that goes on can only be held.
+        senseless = "hold" if next((deed.verb for deed in done if deed.verb in {"hold", "continue"}), "") == "hold" else "continue"
         return {
             "doings": [
                 {
@@ -180,11 +183,11 @@ class Doable:
                     "url": reverse(f"admin:backbeat_{name}_do", args=[quote(run_id), verb]),
                 }
                 for verb, one in offered.items()
-                if state in one.states
+                if state in one.states and verb != senseless
             ],
             "do_url": reverse(f"admin:backbeat_{name}_do", args=[quote(run_id), "-"]).removesuffix("-/"),
             "why_url": reverse(f"admin:backbeat_{name}_why", args=[quote(run_id)]),
-            "deeds": [(when_html(deed.at), deed) for deed in Deed.objects.filter(run_id=run_id)[:SHOWN]],
+            "deeds": [(when_html(deed.at), deed) for deed in done],
         }
 
     def do_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
