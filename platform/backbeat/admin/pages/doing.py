@@ -174,7 +174,7 @@ class Doable:
         offered = listed if self._may(request) and not (self.model is Run and _node(run_id)) else {}
         done = list(Deed.objects.filter(run_id=run_id)[:SHOWN])
         # A DAG run that somebody holds can only go on, and one that goes on can only be held.
-        senseless = "hold" if next((deed.verb for deed in done if deed.verb in {"hold", "continue"}), "") == "hold" else "continue"
+        last = next((deed.verb for deed in done if deed.verb in {"hold", "continue"}), "continue")
         return {
             "doings": [
                 {
@@ -183,7 +183,7 @@ class Doable:
                     "url": reverse(f"admin:backbeat_{name}_do", args=[quote(run_id), verb]),
                 }
                 for verb, one in offered.items()
-                if state in one.states and verb != senseless
+                if state in one.states and verb != last
             ],
             "do_url": reverse(f"admin:backbeat_{name}_do", args=[quote(run_id), "-"]).removesuffix("-/"),
             "why_url": reverse(f"admin:backbeat_{name}_why", args=[quote(run_id)]),
