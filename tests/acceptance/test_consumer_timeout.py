@@ -11,7 +11,7 @@ from backbeat.core.job import JobSpec
 from tests.acceptance.conftest import KINDS, QUICK, in_every_pool, ready
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
-from tests.support.fixtures import missing
+from tests.support.fixtures import rabbit_node
 from tests.support.servers import RabbitServer, RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq]
@@ -24,14 +24,8 @@ CONFIG = f"[{{rabbit, [{{consumer_timeout, {TIMEOUT * 1000:.0f}}}, {{channel_tic
 @pytest.fixture(scope="module")
 def rabbit(server_folder: Path) -> Iterator[RabbitServer]:
     """A node that is less patient than the one that other tests share."""
-    if not RabbitServer.SCRIPT.exists():
-        missing("RabbitMQ", "rabbitmq-server")
-    folder = server_folder / "impatient"
-    folder.mkdir(mode=0o711)
-    server = RabbitServer(folder, "impatient", advanced=CONFIG)
-    server.start()
-    yield server
-    server.stop()
+    with rabbit_node(server_folder, "impatient", advanced=CONFIG) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

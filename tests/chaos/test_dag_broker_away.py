@@ -13,7 +13,7 @@ from tests.acceptance.test_dags import ended, submit
 from tests.chaos.test_dag_canvas_faults import GRAPH
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
-from tests.support.fixtures import missing
+from tests.support.fixtures import rabbit_node
 from tests.support.servers import RabbitServer, RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.rabbitmq, pytest.mark.slow]
@@ -22,14 +22,8 @@ pytestmark = [pytest.mark.redis, pytest.mark.rabbitmq, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def rabbit(server_folder: Path) -> Iterator[RabbitServer]:
     """A broker that may be stopped without harm to other tests."""
-    if not RabbitServer.SCRIPT.exists():
-        missing("RabbitMQ", "rabbitmq-server")
-    folder = server_folder / "rabbit-away"
-    folder.mkdir()
-    server = RabbitServer(folder, "away")
-    server.start()
-    yield server
-    server.stop()
+    with rabbit_node(server_folder, "away") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +63,6 @@ def test_the_broker_is_away_when_a_node_of_a_chain_and_the_last_part_of_a_chord_
     in_order(site, dag, run_id, dag.nodes)
 
 
-@pytest.mark.long
 def test_connections_to_the_broker_that_break_again_and_again_run_no_node_twice(site: Deployment, rabbit: RabbitServer) -> None:
     dag = slow("cut", **dict.fromkeys("abcdefghi", 0.3))
     run_id = submit(site, dag)

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -81,15 +82,24 @@ def redis_broker_url(redis_server: RedisServer, redis_url: str) -> str:
     return redis_server.broker_url
 
 
+@contextmanager
+def rabbit_node(server_folder: Path, name: str, *, advanced: str = "") -> Iterator[RabbitServer]:
+    """A RabbitMQ node of one's own: one that may be stopped, or that is set up otherwise than the one that tests share."""
+    if not RabbitServer.SCRIPT.exists():
+        missing("RabbitMQ", "rabbitmq-server")
+    server = RabbitServer(_subfolder(server_folder, name), name, advanced=advanced)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def rabbitmq_server(server_folder: Path) -> Iterator[RabbitServer]:
     """One RabbitMQ node for the whole run."""
-    if not RabbitServer.SCRIPT.exists():
-        missing("RabbitMQ", "rabbitmq-server")
-    server = RabbitServer(_subfolder(server_folder, "rabbitmq"))
-    server.start()
-    yield server
-    server.stop()
+    with rabbit_node(server_folder, "rabbit") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from amqp.exceptions import RecoverableConnectionError
 from celery import bootsteps
 from celery.worker import state as worker_state
 
@@ -23,7 +24,10 @@ _turned = time.monotonic()
 
 
 class LoopStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
-    """Lets the consumer's own timer note that its loop turns. Celery empties the timer at each lost connection."""
+    """Lets the consumer's own timer note that its loop turns, and look whether it still has a connection to turn for.
+
+    Celery takes these timers off at each lost connection.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -31,6 +35,8 @@ class LoopStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is unty
         """Called by Celery at each connection."""
         _note()
         consumer.timer.call_repeatedly(TURN, _note)
+        if consumer.hub is not None:
+            consumer.timer.call_repeatedly(TURN, _need_connection, (consumer,))
         connected.set()
         stirred.set()
 
@@ -38,6 +44,18 @@ class LoopStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is unty
 def _note() -> None:
     global _turned
     _turned = time.monotonic()
+
+
+def _need_connection(consumer: Any) -> None:
+    """End the loop when the broker's goodbye went unheard; Celery then connects again.
+
+    Before it turns, Celery's loop on RabbitMQ reads once and drops what that raises (`_quick_drain`), the goodbye of a
+    broker that closes the connection just then among it. Nothing is left to be read after that, and the worker would stand
+    still until heartbeats are missed, two minutes later. (The goodbye to the connection of task events, which would be noticed,
+    their dispatcher may swallow in the same moment.)
+    """
+    if consumer.connection is not None and not consumer.connection.connected:
+        raise RecoverableConnectionError("the broker closed the connection unheard")
 
 
 def idle(worker: Any) -> float:
