@@ -8,32 +8,13 @@ import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
-import django
+import peer_database
 from celery import Celery
 from celery.schedules import schedule
-from django.conf import settings
 from worker_effects import effect
 
-url = urlsplit(os.environ["DATABASE_URL"])
-settings.configure(
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": url.path[1:],
-            "USER": url.username,
-            "HOST": url.hostname,
-            "PORT": url.port,
-            "CONN_MAX_AGE": 60,
-            "CONN_HEALTH_CHECKS": True,
-        }
-    },
-    INSTALLED_APPS=["django_celery_results"],
-    USE_TZ=True,
-    DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-)
-django.setup()
+peer_database.use(os.environ["DATABASE_URL"], CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 
 app = Celery("bench", broker=os.environ["BROKER_URL"])
 app.conf.update(json.loads(os.environ["CELERY_SETTINGS"]))

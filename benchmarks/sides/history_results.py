@@ -5,27 +5,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import django
-from django.conf import settings
+import peer_database
 
-url, count = urlsplit(sys.argv[1]), int(sys.argv[2])
-settings.configure(
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": url.path[1:],
-            "USER": url.username,
-            "HOST": url.hostname,
-            "PORT": url.port,
-        }
-    },
-    INSTALLED_APPS=["django_celery_results"],
-    USE_TZ=True,
-    DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-)
-django.setup()
+count = int(sys.argv[2])
+peer_database.use(sys.argv[1])
 
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
