@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 
@@ -32,6 +33,15 @@ __all__ = [
     "redis_url",
     "server_folder",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _environment_of_its_own() -> Iterator[None]:
+    """What a test, or a command that it calls, puts into the environment goes with it: DJANGO_SETTINGS_MODULE, for one, lets
+    each Celery app that is made later set up Django, and with it logging, in the middle of other tests.
+    """
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

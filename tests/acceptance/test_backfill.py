@@ -70,7 +70,7 @@ def slots(site: Deployment, pk: int) -> dict[str, int]:
 def over(site: Deployment, pk: int, state: str = "done") -> dict[str, int]:
     """The slots of a backfill once it has ended so."""
     state_of = lambda: site.rows(f"select state from backbeat_backfill where id = {pk}")[0][0]  # noqa: E731
-    eventually(lambda: state_of() == state, within=60, message=site.story())
+    eventually(lambda: state_of() == state, within=60, message=site.story)
     return slots(site, pk)
 
 
@@ -111,7 +111,7 @@ def test_a_keeper_that_dies_in_the_middle_loses_nothing_and_repeats_nothing(site
     keeper = site.crashing(site.keeper, name, point)
     mode = "missing" if "before" in point else "all"
     pk = ordered(site, "crashed", "--at-once", "2", "--mode", mode)
-    eventually(lambda: not keeper.alive, within=30, message=site.story())
+    eventually(lambda: not keeper.alive, within=30, message=site.story)
 
     site.keeper()
     assert over(site, pk) == {"succeeded": 20}
@@ -122,11 +122,11 @@ def test_a_keeper_that_dies_in_the_middle_loses_nothing_and_repeats_nothing(site
 
 def test_live_work_overtakes_a_backfill(site: Deployment) -> None:
     pk = ordered(site, "slow", "--at-once", "3")
-    eventually(lambda: len(once_each(site, "slow")) >= 2, within=30, message=site.story())
+    eventually(lambda: len(once_each(site, "slow")) >= 2, within=30, message=site.story)
 
     live = site.submit("plain", "live")
     before = len(site.effects("begin"))
-    eventually(lambda: site.effects()[live], within=30, message=site.story())
+    eventually(lambda: site.effects()[live], within=30, message=site.story)
 
     since = list(site.effects("begin"))[before:]
     overtook = since[: since.index(live)] if live in since else []
@@ -137,15 +137,15 @@ def test_live_work_overtakes_a_backfill(site: Deployment) -> None:
 def test_paused_it_asks_for_nothing_resumed_it_goes_on_and_cancelled_it_stops(site: Deployment) -> None:
     # Long enough not to end while a command starts.
     pk = ordered(site, "paused", "--from", DAY.isoformat(), "--to", (DAY + timedelta(hours=500)).isoformat(), "--at-once", "2")
-    eventually(lambda: once_each(site, "paused"), within=30, message=site.story())
+    eventually(lambda: once_each(site, "paused"), within=30, message=site.story)
     backbeat(site, "pause", str(pk), "--reason", "the table is locked")
-    eventually(lambda: "asked" not in slots(site, pk), within=30, message=site.story())
+    eventually(lambda: "asked" not in slots(site, pk), within=30, message=site.story)
     before = once_each(site, "paused").total()
     assert before == slots(site, pk)["succeeded"] < 500
     assert "not over yet" in backbeat(site, "run", "paused", *RANGE, "-A", "probe_app", "--mode", "all", code=4)
 
     backbeat(site, "resume", str(pk))
-    eventually(lambda: once_each(site, "paused").total() > before, within=30, message=site.story())
+    eventually(lambda: once_each(site, "paused").total() > before, within=30, message=site.story)
     backbeat(site, "cancel", str(pk))
     ends = over(site, pk, "cancelled")
 

@@ -112,7 +112,7 @@ def ended(site: Deployment, run_id: str, within: float = 60) -> str:
         seen = site.store.dags.see(run_id)
         return seen.facts.get("end") if seen is not None else None
 
-    return eventually(fact, within=within, message=site.story())
+    return eventually(fact, within=within, message=site.story)
 
 
 def states(site: Deployment, dag: Dag, run_id: str) -> dict[str, RunState]:
@@ -258,7 +258,7 @@ def test_a_slow_sibling_does_not_delay_an_unrelated_child(site: Deployment) -> N
 def test_a_cancelled_run_stops_its_running_nodes(site: Deployment) -> None:
     dag = Dag("cancelled", (Node("long", "node.work", kwargs={"seconds": 60.0}), Node("after", "node.work", after=("long",))))
     run_id = submit(site, dag)
-    eventually(lambda: site.effects("begin")[f"{run_id}/long"], within=20, message=site.story())
+    eventually(lambda: site.effects("begin")[f"{run_id}/long"], within=20, message=site.story)
 
     site.store.ledger.cancel(run_id, "enough")
 
@@ -281,7 +281,7 @@ def test_a_schedule_starts_a_dag_run_an_occurrence_and_skips_while_one_is_under_
     site.define(JobSpec("ticking", DAG_TASK, schedules=(Schedule(Every("1s")),), overlap=Overlap.SKIP))
 
     done = lambda: site.rows("select dag_run_id, nominal from backbeat_dagrun where dag = 'ticking' and state = 'succeeded'")  # noqa: E731
-    runs = eventually(lambda: done() if len(done()) >= 2 else [], within=60, message=site.story())
+    runs = eventually(lambda: done() if len(done()) >= 2 else [], within=60, message=site.story)
     skipped = site.rows("select reason from backbeat_omission where job = 'ticking'")
     beat.stop()
 

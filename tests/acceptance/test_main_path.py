@@ -29,7 +29,7 @@ def test_a_failing_job_is_retried_by_its_policy_and_every_attempt_is_kept(runnin
     running.define(JobSpec("flaky", "probe.flaky", retry=Retry(3, delay="100ms", jitter=False)))
     run_id = running.submit("flaky", "a", until=3)
 
-    rows = eventually(lambda: recorded(running, "flaky", "succeeded"), within=30, message=running.story())
+    rows = eventually(lambda: recorded(running, "flaky", "succeeded"), within=30, message=running.story)
 
     assert rows == [(run_id, 3)]
     states = running.rows("select number, state from backbeat_attempt where run_id = 'flaky:a' order by number")
@@ -54,7 +54,7 @@ def test_a_child_that_dies_is_noticed_at_once_and_the_job_is_quarantined_after_t
     running.define(JobSpec("poison", "probe.die"))
     run_id = running.submit("poison", "a")
 
-    eventually(lambda: running.store.ledger.get(run_id).get("s") == "quarantined", within=60, message=running.story())
+    eventually(lambda: running.store.ledger.get(run_id).get("s") == "quarantined", within=60, message=running.story)
 
     assert running.effects("begin")[run_id] == 3
     assert eventually(lambda: recorded(running, "poison", "quarantined"), within=10) == [(run_id, 3)]
@@ -64,17 +64,17 @@ def test_the_hard_time_limit_ends_a_run_as_timed_out(running: Deployment) -> Non
     running.define(JobSpec("slow", "probe.slow", timeout=1.0))
     run_id = running.submit("slow", "a")
 
-    assert eventually(lambda: recorded(running, "slow", "timed_out"), within=30, message=running.story()) == [(run_id, 1)]
+    assert eventually(lambda: recorded(running, "slow", "timed_out"), within=30, message=running.story) == [(run_id, 1)]
 
 
 def test_a_running_job_is_stopped_when_it_is_cancelled(running: Deployment) -> None:
     running.define(JobSpec("long", "probe.work"))
     run_id = running.submit("long", "a", seconds=60)
-    eventually(lambda: running.effects("begin")[run_id], within=30, message=running.story())
+    eventually(lambda: running.effects("begin")[run_id], within=30, message=running.story)
 
     assert running.store.ledger.cancel(run_id, "enough") == "asked"
 
-    assert eventually(lambda: recorded(running, "long", "cancelled"), within=20, message=running.story()) == [(run_id, 1)]
+    assert eventually(lambda: recorded(running, "long", "cancelled"), within=20, message=running.story) == [(run_id, 1)]
     assert running.effects()[run_id] == 0
 
 

@@ -60,7 +60,7 @@ def test_messages_and_chord_parts_may_be_lost_doubled_or_late(site: Deployment) 
     names = [f"{what}-{fault}" for what in ("message", "part") for fault in ("lost", "doubled", "late")]
     graphs = {name: graph(name, **GRAPH) for name in names}
     runs = {name: submit(site, dag) for name, dag in graphs.items()}
-    eventually(lambda: came(site, runs["message-lost"], "end"), within=30, message=site.story())
+    eventually(lambda: came(site, runs["message-lost"], "end"), within=30, message=site.story)
     site.processes["keeper"].kill()
     site.keeper("another keeper")
 
@@ -69,7 +69,7 @@ def test_messages_and_chord_parts_may_be_lost_doubled_or_late(site: Deployment) 
         in_order(site, graphs[name], run_id, graphs[name].nodes)
     assert came(site, runs["message-lost"], "ledger") >= {"b", "d"}
     # What is late comes at last, and finds that all is done.
-    eventually(lambda: site.processes["worker"].logs(1 << 20).count("message dropped") >= 4, within=20, message=site.story())
+    eventually(lambda: site.processes["worker"].logs(1 << 20).count("message dropped") >= 4, within=20, message=site.story)
     for name, run_id in runs.items():
         in_order(site, graphs[name], run_id, graphs[name].nodes)
 
@@ -78,7 +78,7 @@ def test_a_chord_whose_results_expired_is_joined_by_the_ledger(site: Deployment)
     dag = graph("expired", a="", b="", c="a b")
     slow = dag.nodes[1]._replace(kwargs={"seconds": 2.0})
     run_id = submit(site, Dag(dag.name, (dag.nodes[0], slow, dag.nodes[2]), engine=dag.engine))
-    eventually(lambda: came(site, run_id, "end") == {"a"}, within=20, message=site.story())
+    eventually(lambda: came(site, run_id, "end") == {"a"}, within=20, message=site.story)
 
     counted = eventually(lambda: list(site.client.scan_iter("celery-taskset-meta-*")), within=5)
     site.client.delete(*counted)
@@ -94,7 +94,7 @@ def test_connections_to_redis_that_break_again_and_again_run_no_node_twice(site:
     run_id = submit(site, Dag(dag.name, nodes, engine=dag.engine))
 
     for count in (1, 3, 6):
-        eventually(lambda count=count: len(came(site, run_id, "end")) >= count, within=60, message=site.story())
+        eventually(lambda count=count: len(came(site, run_id, "end")) >= count, within=60, message=site.story)
         site.client.client_kill_filter(_type="normal", skipme=True)
 
     assert ended(site, run_id, within=90) == "succeeded"
@@ -115,7 +115,7 @@ def test_a_worker_that_dies_between_the_end_of_a_node_and_the_next_message(site:
     dag = graph("dies-" + point.replace(":", "-"), **GRAPH)
     doomed = site.crashing(site.worker, "doomed", point)
     run_id = submit(site, dag)
-    eventually(lambda: not doomed.alive or children_died(doomed), within=40, message=site.story())
+    eventually(lambda: not doomed.alive or children_died(doomed), within=40, message=site.story)
     doomed.stop()
 
     site.worker(children=2)

@@ -79,9 +79,9 @@ def test_a_dag_run_survives(site: Deployment, process: str, script: str, when: s
 
     site.submit(dag.name, "1")
     if cancels:
-        eventually(lambda: site.store.ledger.get(run_id).get("s") == "running", within=30, message=site.story())
+        eventually(lambda: site.store.ledger.get(run_id).get("s") == "running", within=30, message=site.story)
         site.store.ledger.cancel(run_id, "enough")
-    eventually(lambda: not doomed.alive or children_died(doomed), within=40, message=site.story())
+    eventually(lambda: not doomed.alive or children_died(doomed), within=40, message=site.story)
     doomed.stop()
     survivor = start[process](f"{process}-again")
 

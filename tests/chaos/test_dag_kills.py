@@ -52,7 +52,7 @@ def test_a_recorded_graph_ends_though_its_workers_are_killed(site: Deployment, p
     for kill in range(3):
         worker = site.worker(f"doomed{kill}")
         goal = done() + chance.randint(1, max(1, len(dag.nodes) // 5))
-        eventually(lambda goal=goal: done() >= min(goal, len(dag.nodes)), within=60, message=site.story())
+        eventually(lambda goal=goal: done() >= min(goal, len(dag.nodes)), within=60, message=site.story)
         worker.kill()
     survivor = site.worker("survivor")
 

@@ -194,9 +194,7 @@ def test_an_imported_graph_runs_like_any_other(site: Deployment) -> None:
     assert dry.out.endswith("(only checked)\n"), dry.err
     assert done.out.startswith("tiny: 2 nodes, version "), done.err
     assert run.out.strip() == "tiny:1", run.err
-    eventually(
-        lambda: "2 succeeded" in backbeat(site.folder, "show", "tiny:1", env=site.env).out, within=40, message=site.story()
-    )
+    eventually(lambda: "2 succeeded" in backbeat(site.folder, "show", "tiny:1", env=site.env).out, within=40, message=site.story)
 
 
 @pytest.mark.redis
@@ -230,7 +228,7 @@ def test_a_run_is_held_continued_and_cancelled_and_an_unknown_one_is_told(site: 
     }
     backbeat(site.folder, "import", written(site.folder, "slow.json", slow), env=site.env)
     backbeat(site.folder, "run", "slow", "--key", "1", env=site.env)
-    eventually(lambda: site.effects("begin")["slow:1/a"], within=30, message=site.story())
+    eventually(lambda: site.effects("begin")["slow:1/a"], within=30, message=site.story)
 
     assert backbeat(site.folder, "hold", "slow:1", env=site.env).out == "slow:1: held\n"
     assert backbeat(site.folder, "continue", "slow:1", env=site.env).out == "slow:1: goes on\n"
