@@ -19,7 +19,8 @@ from backbeat.core.duration import seconds
 from backbeat.core.size import size
 from backbeat.errors import ConfigurationError, nearest
 
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
+REDIS_SCHEMES = ("redis", "rediss", "unix", *CLUSTER_SCHEMES)
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgres")
 _PREFIX = re.compile(r"^[A-Za-z0-9_.\-]{1,32}$")
@@ -30,7 +31,7 @@ class Settings:
     """What every process of one deployment must agree on. Times are seconds, sizes are bytes."""
 
     redis_url: str
-    """The ledger and the time index, as redis-py writes URLs."""
+    """The ledger and the time index, as redis-py writes URLs; or `redis+cluster://host:port,host:port`."""
     broker_url: str
     """Where queues live, as kombu writes URLs."""
     database_url: str
@@ -112,6 +113,11 @@ def socket_of(home: Path) -> Path:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
+    if is_cluster(settings.broker_url):
+        yield (
+            "BROKER_URL: expected the broker's address, since REDIS_URL names a Redis Cluster, in which kombu can keep no queues;"
+            " got none. Set it to RabbitMQ or to a plain Redis."
+        )
     if settings.run_lease < 3:
         yield f"BACKBEAT_RUN_LEASE: expected 3s or more, so that a pause of one second loses no run; got {settings.run_lease:g}s."
     if settings.scheduler_lease < 1:
@@ -140,8 +146,10 @@ def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
 def _refuse_broken(url: str) -> None:
     """Raise ValueError for what would only be noticed at the first connection, in words that do not name the setting."""
     parts = urlsplit(url)
+    if parts.scheme in CLUSTER_SCHEMES and parts.path.strip("/") not in ("", "0"):
+        raise ValueError(f"expected no database but 0 after the hosts, since a cluster has no other; got {_safe(url)}.")
     try:
-        _ = parts.port
+        _ = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
     except ValueError:
         raise ValueError(f"expected a port number after the host; got {_safe(url)}.") from None
     if parts.scheme in ("unix", "redis+socket") and not parts.path.strip("/"):
@@ -220,6 +228,11 @@ OTHER_VARIABLES: dict[str, str] = {
     "BACKBEAT_BEGAN": "when `make` began (epoch seconds), for the figures of `backbeat demo`",
 }
 """Variables that other rooms read for themselves, name -> what it is for; listed so that a typing error is still noticed."""
+
+
+def is_cluster(redis_url: str) -> bool:
+    """Whether a URL names nodes of a Redis Cluster."""
+    return redis_url.partition("://")[0] in CLUSTER_SCHEMES
 
 
 def kombu_url(redis_url: str) -> str:

@@ -40,6 +40,28 @@ def test_the_broker_follows_redis_until_it_is_named():
     assert apart.broker_url == "amqp://guest@rabbit//"
 
 
+def test_a_cluster_needs_a_broker_beside_it():
+    cluster = "redis+cluster://user:pw@one:7000,two:7001"
+
+    apart = Settings.load({"REDIS_URL": cluster, "BROKER_URL": "amqp://guest@rabbit//"})
+
+    assert (apart.redis_url, same_server(apart.broker_url, apart.redis_url)) == (cluster, False)
+    with pytest.raises(ConfigurationError, match="BROKER_URL: expected the broker's address"):
+        Settings.load({"REDIS_URL": cluster})
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis+cluster://one:7000,two:seven", "expected a port number"),
+        ("redis+cluster://one:7000/3", "a cluster has no other"),
+    ],
+)
+def test_an_address_of_a_cluster_that_makes_no_sense_is_refused(url: str, why: str):
+    with pytest.raises(ConfigurationError, match=why):
+        Settings.load({"REDIS_URL": url, "BROKER_URL": "amqp://guest@rabbit//"})
+
+
 def test_durations_and_sizes_are_written_as_people_do():
     settings = Settings.load(
         {
@@ -71,7 +93,10 @@ def test_every_mistake_is_told_at_once():
 
     message = str(refusal.value)
     assert len(message.splitlines()) == 5
-    assert "REDIS_URL: expected a URL that starts with one of redis, rediss, unix; got http://cache." in message
+    assert (
+        "REDIS_URL: expected a URL that starts with one of redis, rediss, unix, redis+cluster, rediss+cluster; got http://cache."
+        in message
+    )
     assert "BACKBEAT_SHARDS: expected a whole number from 1 to 1024; got '0'." in message
     assert "BACKBEAT_SHRADS: no such setting. Did you mean 'BACKBEAT_SHARDS'?" in message
     assert "BACKBEAT_RUN_LEASE: expected a duration such as '90s'" in message

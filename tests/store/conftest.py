@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from backbeat.core.state import UNFINISHED
+from backbeat.store.cluster import servers
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
 
@@ -17,7 +18,8 @@ def check_invariants(store: Store) -> None:
     client = store.slots.client
     for keys in store.slots.all:
         timed = set(client.zrange(keys.timers, 0, -1))
-        for key in client.scan_iter(f"{keys.prefix}run:*"):
+        found = (key for server in servers(client) for key in server.scan_iter(f"{keys.prefix}run:*"))
+        for key in found:
             run_id = str(key).split("run:", 1)[1]
             state = client.hget(key, "s")
             assert state in UNFINISHED, f"{run_id} is stored in state {state}, which is final"

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.app.utils import Settings as CelerySettings
 
-from backbeat.conf import Settings, kombu_url
+from backbeat.conf import Settings, is_cluster, kombu_url
 
 MERGED = ("broker_transport_options", "redbeat_redis_options")
 """Settings that are tables: the user's entries are laid over ours one by one."""
@@ -22,11 +22,10 @@ def defaults(conf: Settings) -> dict[str, Any]:
         # RabbitMQ closes the channel of a run that outlasts consumer_timeout; without this the whole worker stops.
         "broker_channel_error_retry": True,
         "broker_transport_options": _redis_transport() if redis_broker else {"confirm_publish": True, "confirm_timeout": 10},
-        "result_backend": kombu_url(conf.redis_url),
+        "result_backend": _results(conf),
         # Results serve `.get()` and canvas; history is in the database, so they need not fill Redis.
         "result_expires": 3600,
-        "redbeat_redis_url": conf.redis_url,
-        "redbeat_redis_options": {},
+        **_redbeat(conf),
         "beat_scheduler": "backbeat.Scheduler",
         "timezone": "UTC",
         "enable_utc": True,
@@ -52,6 +51,25 @@ def defaults(conf: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 6.0,
         # A reconnect redelivers the message of a run that goes on; its lease lives, so the copy is refused and dropped.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+    }
+
+
+def _results(conf: Settings) -> str:
+    """Where results for `.get()` go. Celery can't keep them in a cluster."""
+    if not is_cluster(conf.redis_url):
+        return kombu_url(conf.redis_url)
+    return conf.broker_url if is_redis(conf.broker_url) else "disabled://"
+
+
+def _redbeat(conf: Settings) -> dict[str, Any]:
+    """Where RedBeat's own entries lie. In a cluster its transactions need names that share a slot."""
+    if not is_cluster(conf.redis_url):
+        return {"redbeat_redis_url": conf.redis_url, "redbeat_redis_options": {}}
+    scheme, _, hosts = conf.redis_url.partition("+cluster://")
+    return {
+        "redbeat_redis_url": f"{scheme}://{hosts.partition(',')[0]}",
+        "redbeat_redis_options": {"cluster": True, "decode_responses": True},
+        "redbeat_key_prefix": "{redbeat}:",
     }
 
 

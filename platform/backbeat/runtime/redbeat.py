@@ -22,6 +22,7 @@ from backbeat.runtime.firing import Gate
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.redbeat_reading import Reader
 from backbeat.runtime.statics import Statics
+from backbeat.store.connect import connect
 from backbeat.store.foreign import Foreign, ForeignEntries, Report
 from backbeat.store.leases import Lease
 from backbeat.store.redbeat import RawEntry, RedBeatStorage
@@ -50,7 +51,7 @@ class Mirror:
         self._leads = leads
         self._alone = alone
         self._index = ForeignEntries(store.slots)
-        self._storage = RedBeatStorage(get_redis(app), conf.key_prefix, conf.lock_key)
+        self._storage = RedBeatStorage(_client(app, conf), conf.key_prefix, conf.lock_key)
         self._reader = Reader(
             app, Routes(app, ours=gate.told == "ledger"), lambda name: store.index.template_of(name) is not None
         )
@@ -221,3 +222,11 @@ class MirrorThread:
             except Exception:
                 log.exception("RedBeat's entries: will be tried again")
             self._stopping.wait(EVERY)
+
+
+def _client(app: Any, conf: Any) -> Any:
+    """RedBeat's own connection; to a cluster one of ours, since redis-py's can't ask in the way that we do."""
+    if not (conf.redbeat_redis_options or {}).get("cluster"):
+        return get_redis(app)
+    scheme, _, rest = conf.redis_url.partition("://")
+    return connect(f"{scheme}+cluster://{rest}")

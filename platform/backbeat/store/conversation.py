@@ -8,54 +8,65 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis import Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.connection import ConnectionPool
+from redis.exceptions import MovedError, NoScriptError, ResponseError
 
+from backbeat.store.cluster import pool_of, sorted_out
 from backbeat.store.scripts import run_many
 from backbeat.store.vitals import Call
 
 
 class Conversation:
-    """One connection for as long as the `with` lasts. Answers come in the order of the questions.
+    """One connection (a cluster: one a master) for as long as the `with` lasts. Answers come in the order of the questions.
 
     What is sent at once must fit into the buffers between here and the server, since nobody reads meanwhile.
     """
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._asked: deque[Sequence[Call]] = deque()
+        self._connections: dict[ConnectionPool, Any] = {}
+        self._asked: deque[tuple[Any, Sequence[Call]]] = deque()
 
     def __enter__(self) -> Self:
-        self._connection = self._client.connection_pool.get_connection()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._asked or error is not None:
-            # The next to use this connection must not read answers to questions that it did not ask.
-            self._connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
-        self._client.connection_pool.release(self._connection)
+        for pool, connection in self._connections.items():
+            if self._asked or error is not None:
+                # The next to use this connection must not read answers to questions that it did not ask.
+                connection.disconnect()
+            pool.release(connection)
 
     def ask(self, calls: Sequence[Call]) -> None:
-        """Send scripts, and wait for nothing."""
-        commands = [("EVALSHA", one.sha, len(keys), *keys, *argv) for one, keys, argv in calls]
-        packed = self._connection.pack_commands(commands)  # type: ignore[no-untyped-call]  # as above
+        """Send scripts, all for one slot, and wait for nothing."""
+        connection = self._connection_to(calls[0][1][0])
+        packed = connection.pack_commands([("EVALSHA", one.sha, len(keys), *keys, *argv) for one, keys, argv in calls])
         # redis-py's own question whether the connection lives would take an answer of ours for its own.
-        self._connection.send_packed_command(packed, check_health=not self._asked)  # type: ignore[no-untyped-call]  # as above
-        self._asked.append(calls)
+        waiting = any(other is connection for other, _ in self._asked)
+        connection.send_packed_command(packed, check_health=not waiting)
+        self._asked.append((connection, calls))
 
     def answer(self) -> list[Any]:
         """The answers to the oldest question. A server that does not know the scripts is taught them, and asked again."""
-        calls = self._asked.popleft()
-        replies = [self._read() for _ in calls]
+        connection, calls = self._asked.popleft()
+        replies = [_read(connection) for _ in calls]
         for number, reply in enumerate(replies):
-            if isinstance(reply, NoScriptError):
+            if isinstance(reply, (NoScriptError, MovedError)):
                 # Not run, so it is safe to send again.
                 replies[number] = run_many(self._client, [calls[number]])[0]
             elif isinstance(reply, ResponseError):
                 raise reply
         return replies
 
-    def _read(self) -> Any:
-        try:
-            return self._connection.read_response()
-        except ResponseError as error:
-            return error
+    def _connection_to(self, key: str) -> Any:
+        pool = pool_of(self._client, key)
+        if pool not in self._connections:
+            self._connections[pool] = pool.get_connection()
+        return self._connections[pool]
+
+
+def _read(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return sorted_out(error)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ResponseError
 
-from backbeat.store.scripts import asked
+from backbeat.store.scripts import asked, asked_together
 from backbeat.store.slots import Slots
 
 GROUP = "recorder"
 TOGETHER = "ended"
 """The kind of an entry that tells the ends of several runs; see lua/finish_many.lua."""
+SOON, LATER = 0.01, 0.25
+"""Seconds between two looks for events where waiting for them is not possible: the first, and the longest."""
 FRESH = "fresh"
 """Says of an event that history has heard nothing of its run before."""
 
@@ -55,10 +58,27 @@ class EventStreams:
 
     def read(self, count: int, block_ms: int | None) -> list[RawEvent]:
         """New events for this consumer, `count` of each stream, waiting up to `block_ms` for the first one."""
+        if self.slots.clustered:
+            return self._read_each(count, block_ms)
         patience = () if block_ms is None else ("BLOCK", block_ms)
-        whose = ("XREADGROUP", "GROUP", self._group, self.consumer, "COUNT", count, *patience)
-        ask = (*whose, "STREAMS", *self._streams, *[">"] * len(self._streams))
+        ask = (*self._whose(count), *patience, "STREAMS", *self._streams, *[">"] * len(self._streams))
         return _events(self._asked(lambda: asked(self.slots.client, *ask)))
+
+    def _read_each(self, count: int, block_ms: int | None) -> list[RawEvent]:
+        """As `read` in a cluster, where no question, and so no waiting, may be about two slots: look again and again."""
+        until, pause = time.monotonic() + (block_ms or 0) / 1000, SOON
+        asks = [(*self._whose(count), "STREAMS", stream, ">") for stream in self._streams]
+        while True:
+            replies = self._asked(lambda: asked_together(self.slots.client, asks)) or ()
+            found = [event for reply in replies for event in _events(reply)]
+            left = until - time.monotonic()
+            if found or left <= 0:
+                return found
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LATER)
+
+    def _whose(self, count: int) -> tuple[str | int, ...]:
+        return "XREADGROUP", "GROUP", self._group, self.consumer, "COUNT", count
 
     def unfinished(self, count: int, idle_ms: int) -> list[RawEvent]:
         """Events that some consumer (this one before a crash, or a dead one) read but never recorded."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
 from backbeat.errors import ConfigurationError, StoreUnavailable
+from backbeat.store.cluster import servers
 
 OLDEST = (6, 2)
 
@@ -29,9 +30,12 @@ class Finding:
 
 
 def examine(client: redis.Redis) -> list[Finding]:
-    """What is well and what is not on this server. Raises StoreUnavailable when it does not answer."""
-    facts = _facts(client)
-    return [_version(facts), _eviction(facts), _persistence(facts)]
+    """What is well and what is not on this server, or on each master of a cluster. Raises StoreUnavailable when one is away."""
+    return [
+        replace(finding, detail=f"{where}{finding.detail}")
+        for where, facts in _facts(client)
+        for finding in (_version(facts), _eviction(facts), _persistence(facts))
+    ]
 
 
 def require(client: redis.Redis) -> None:
@@ -51,20 +55,25 @@ def skew_ms(client: redis.Redis, wall_ms: int) -> int:
     return wall_ms - (int(seconds) * 1000 + int(micros) // 1000)
 
 
-def _facts(client: redis.Redis) -> Mapping[str, Any]:
+def _facts(client: redis.Redis) -> list[tuple[str, Mapping[str, Any]]]:
+    """What each server says of itself, and where it is when there are several."""
     try:
-        facts: Mapping[str, Any] = client.info("everything")
+        told: list[tuple[str, Mapping[str, Any]]] = []
+        for server in servers(client):
+            address = server.get_connection_kwargs()
+            where = f"{address['host']}:{address['port']}: " if server is not client else ""
+            told.append((where, server.info("everything")))
     except redis.ResponseError as error:
         if "HELLO" not in str(error):
             raise StoreUnavailable(f"Redis refuses INFO: {error}. Let this user run it.") from error
         # Servers before 6.0 do not know the greeting of the protocol that our client speaks.
-        facts = {"redis_version": "5 or older"}
+        told = [("", {"redis_version": "5 or older"})]
     except redis.AuthenticationError as error:
         raise StoreUnavailable(f"Redis refuses the login: {error}. Put user and password into REDIS_URL.") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         cure = "Start it, or point REDIS_URL at one that runs; `backbeat dev` brings its own."
         raise StoreUnavailable(f"Redis does not answer: {str(error).rstrip('.')}. {cure}") from error
-    return facts
+    return told
 
 
 def _version(facts: Mapping[str, Any]) -> Finding:

@@ -16,6 +16,8 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError, ResponseError
 
+from backbeat.store.cluster import Cluster, servers
+
 PARTS = frozenset({"claiming", "clock", "common", "dag", "finishing", "gate"})
 """Files that other scripts include; they can't be called."""
 _HEADER = re.compile(r"^-- KEYS: (?P<keys>[^|]*) \| ARGV: (?P<argv>[^|]*) \| returns: (?P<returns>.+)$")
@@ -66,6 +68,8 @@ def asked_together(client: Redis, commands: Sequence[Sequence[Any]]) -> list[Any
     What lies around it in redis-py (its retries, which we don't use, and its own metering) takes longer than the connection, and
     every run pays for it several times.
     """
+    if isinstance(client, Cluster):
+        return _checked([answer for (answer,) in client.together([[command] for command in commands])])
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
@@ -77,6 +81,10 @@ def asked_together(client: Redis, commands: Sequence[Sequence[Any]]) -> list[Any
         raise
     finally:
         pool.release(connection)
+    return _checked(answers)
+
+
+def _checked(answers: list[Any]) -> list[Any]:
     for answer in answers:
         if isinstance(answer, ResponseError):
             raise answer
@@ -117,11 +125,12 @@ def names() -> list[str]:
 
 
 def load_all(client: Redis) -> None:
-    """Make every script known to the server, so that pipelines can use them by hash."""
-    pipe = client.pipeline(transaction=False)
-    for name in names():
-        pipe.script_load(script(name).source)
-    pipe.execute()
+    """Make every script known to every server, so that pipelines can use them by hash."""
+    for server in servers(client):
+        pipe = server.pipeline(transaction=False)
+        for name in names():
+            pipe.script_load(script(name).source)
+        pipe.execute()
 
 
 def run_many(client: Redis, calls: Sequence[tuple[Script, Sequence[str], Sequence[Any]]]) -> list[Any]:

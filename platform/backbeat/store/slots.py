@@ -9,7 +9,8 @@ from functools import cached_property
 from redis import Redis
 
 from backbeat.core.keys import SlotKeys, slot_of
-from backbeat.store.scripts import asked
+from backbeat.store.cluster import Cluster
+from backbeat.store.scripts import asked, asked_together
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Slots:
         return self.all[slot_of(identity, self.count)]
 
     @property
+    def clustered(self) -> bool:
+        """Whether slots lie on several servers, so that no command may name keys of two of them."""
+        return isinstance(self.client, Cluster)
+
+    @property
     def direct_flag(self) -> str:
         """`direct` as scripts take it."""
         return "1" if self.direct else "0"
@@ -51,9 +57,11 @@ class Slots:
 
     def any(self, keys: Iterable[str]) -> bool:
         """Whether one of these keys is there: one cheap question in place of many, for whoever mostly finds nothing."""
+        if self.clustered:
+            return any(asked_together(self.client, [("EXISTS", key) for key in keys]))
         return bool(asked(self.client, "EXISTS", *keys))
 
     def now_ms(self) -> int:
-        """The one clock: the server's, in ms since the epoch."""
+        """The one clock: the server's, in ms since the epoch. In a cluster it is one master's; each has a clock of its own."""
         seconds, micros = self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
