@@ -80,11 +80,14 @@ class Cluster(Redis):
         left = list(range(len(blocks)))
         for _ in range(REDIRECTIONS):
             self._ask({number: blocks[number] for number in left}, answers)
-            left = [number for number in left if any(isinstance(one, (MovedError, ReadOnlyError)) for one in answers[number])]
-            if not left:
+            gone = {number: one for number in left for one in answers[number] if isinstance(one, (MovedError, ReadOnlyError))}
+            if not gone:
                 return answers
-            # Not done there, so it is safe to send them to where they belong.
+            # Not done there, so it is safe to send them to where they belong. Who has got a slot knows it before the others do.
+            knowing = [(error.host, error.port) for error in gone.values() if isinstance(error, MovedError) and error.host]
+            self._nodes = list(dict.fromkeys([*knowing, *self._nodes]))
             self.look_again()
+            left = list(gone)
         raise ConnectionError("the cluster does not say where a slot is")
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
