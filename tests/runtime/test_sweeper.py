@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -11,8 +12,10 @@ from backbeat.core.job import JobSpec, Schedule
 from backbeat.core.when import Every
 from backbeat.runtime import sweeper
 from backbeat.runtime.sweeper import Sweeper
+from backbeat.store.cluster import pool_of, servers
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
+from tests.support.cluster import running_cluster
 
 SPECS = {f"job{number}": JobSpec(f"job{number}", "t", (Schedule(Every("1h")),)) for number in range(5)}
 
@@ -95,3 +98,23 @@ def test_only_one_of_several_keepers_compares(store: Store) -> None:
 
     assert second.pause() == sweeper.LOOK_EVERY
     assert first.pause() < sweeper.LOOK_EVERY
+
+
+def test_a_master_of_a_cluster_that_comes_back_empty_is_filled_again(server_folder: Path) -> None:
+    with running_cluster(server_folder, "swept") as cluster, cluster.client() as client:
+        parted = Store(Slots(client, "t", 16, direct=False))
+        parted.index.put_many(SPECS.values())
+        one, other = Sweeper(parted, Definitions()), Sweeper(parted, Definitions())
+        one.step()
+        assert one.pause() == sweeper.LOOK_EVERY, "all is well"
+
+        emptied = next(
+            server for server in servers(client) if pool_of(client, parted.slots.of("job1").due) is server.connection_pool
+        )
+        emptied.flushall()
+        assert there(parted) < set(SPECS)
+        one.step()
+
+        assert there(parted) == set(SPECS)
+        other.step()
+        assert other.pause() == sweeper.LOOK_EVERY

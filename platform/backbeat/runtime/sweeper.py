@@ -12,6 +12,7 @@ from backbeat.core.job import JobSpec
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.ports import Definitions
 from backbeat.store.store import Store
+from backbeat.store.swept import Swept
 
 log = logging.getLogger("backbeat.keeper")
 
@@ -31,6 +32,7 @@ class Sweeper:
     def __init__(self, store: Store, definitions: Definitions) -> None:
         self.store = store
         self._definitions = definitions
+        self._swept = Swept(store.slots)
         self._under_way: Iterator[bool] | None = None
         self._rest = 0.0
 
@@ -45,10 +47,10 @@ class Sweeper:
         empty index is found at the next step. It also keeps all keepers but one from comparing the same.
         """
         try:
-            if self._under_way is not None and not self.store.slots.client.expire(self._marker, WHOLE_EVERY):
+            if self._under_way is not None and not self._swept.keep(WHOLE_EVERY):
                 # Redis lost its data: what was read of it before says nothing any more.
                 self._under_way = None
-            if self._under_way is None and self.store.slots.client.set(self._marker, "1", nx=True, ex=WHOLE_EVERY):
+            if self._under_way is None and self._swept.take(WHOLE_EVERY):
                 self._under_way = self._sweep()
             if self._under_way is not None:
                 self._go_on(self._under_way)
@@ -57,13 +59,9 @@ class Sweeper:
             log.warning("Redis does not answer: %s", error)
         except Exception:
             self._under_way = None
-            self.store.slots.client.delete(self._marker)
+            self._swept.clear()
             raise
         return 0
-
-    @property
-    def _marker(self) -> str:
-        return f"{{{self.store.slots.prefix}}}:swept"
 
     def _go_on(self, sweep: Iterator[bool]) -> None:
         began = time.monotonic()
