@@ -20,6 +20,8 @@ from tests.support.eventually import eventually
 from tests.support.processes import OwnProcess
 
 ROOT = Path(__file__).parents[2]
+AGAIN = 15.0
+"""Seconds after which a soft time limit strikes again, should the first one have been lost."""
 # Prints its own pid and those of a child in the background and of a grandchild, then waits for ever.
 FAMILY = "(sleep 600 & echo $!; wait) & echo $!; echo $$; wait"
 
@@ -94,7 +96,8 @@ def soft_limit() -> Iterator[Callable[[float], None]]:
         raise SoftTimeLimitExceeded
 
     before = signal.signal(signal.SIGALRM, strike)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
+    # Once more after a while: Python drops what is raised within the callback of a weak reference, and threads make some.
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN) and None
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
