@@ -73,9 +73,13 @@ class Caught:
     def __init__(self) -> None:
         self.batches: list[list[Event]] = []
 
-    def record(self, told: Sequence[Event]) -> None:
+    def ready(self, told: Sequence[Event]) -> list[Event]:
+        """The events of a batch."""
+        return list(told)
+
+    def write(self, batch: list[Event]) -> None:
         """One batch."""
-        self.batches.append(list(told))
+        self.batches.append(batch)
 
 
 def drained(history: object) -> tuple[Callable[[], None], EventStreams]:

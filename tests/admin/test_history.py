@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -298,7 +297,7 @@ def test_recorders_that_write_at_once_neither_fail_nor_disagree(each_database: s
     from tests.admin.conftest import default_database
 
     url = request.getfixturevalue("migrated_postgresql") if each_database == "postgresql" else None
-    stories = [[replace(one, run_id=f"{RUN}/{n}", data={**one.data, "schedule": ""}) for one in STORY] for n in range(30)]
+    stories = [[one._replace(run_id=f"{RUN}/{n}", data={**one.data, "schedule": ""}) for one in STORY] for n in range(30)]
 
     def work(seed: int) -> None:
         events = [one for story in stories for one in story]

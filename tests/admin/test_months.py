@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -213,11 +212,11 @@ def test_rows_go_in_bounded_steps(each_database: str, monkeypatch: pytest.Monkey
 
 def test_a_batch_that_was_taken_for_new_and_is_not_is_merged(each_database: str) -> None:
     began, ended = started(1000), finished(2000, started_at=T0 + 1000)
-    DatabaseHistory().record([replace(began, first=True)])
+    DatabaseHistory().record([began._replace(first=True)])
 
-    other = replace(finished(2000, run_id="other:1"), first=True)
+    other = finished(2000, run_id="other:1")._replace(first=True)
     for _ in range(2):
-        DatabaseHistory().record([replace(began, first=True), ended, other])
+        DatabaseHistory().record([began._replace(first=True), ended, other])
 
     assert dict(Run.objects.values_list("run_id", "state")) == {began.run_id: "succeeded", "other:1": "succeeded"}
     assert Attempt.objects.count() == 2

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.models import Sum
 from django.test import Client
 
@@ -28,6 +28,7 @@ from backbeat.store.events import EventStreams, RawEvent
 from backbeat.store.leases import Leases
 from backbeat.store.store import Store, open_store
 from tests.admin.conftest import default_database
+from tests.support.eventually import eventually
 from tests.support.servers import RedisServer
 
 
@@ -176,6 +177,73 @@ def test_two_recorders_share_the_work_and_every_run_has_one_row(
     assert min(done) > 0
     assert dict(Run.objects.values_list("run_id", "state")) == dict.fromkeys(ids, "succeeded")
     assert Attempt.objects.count() == 150
+
+
+class Watched(DatabaseHistory):
+    """Tells before each batch is written how many events have been read, and fails when it is told to."""
+
+    def __init__(self, streams: EventStreams, wanted: Sequence[int], fails_at: int = -1) -> None:
+        super().__init__()
+        self._streams, self._wanted, self._fails_at = streams, list(wanted), fails_at
+        self.read: list[int] = []
+
+    def write(self, batch: Any) -> None:
+        wanted = self._wanted.pop(0) if self._wanted else 0
+        eventually(lambda: self._pending() >= wanted, within=5)
+        self.read.append(self._pending())
+        if len(self.read) - 1 == self._fails_at:
+            raise OperationalError("the database is away")
+        super().write(batch)
+
+    def _pending(self) -> int:
+        slots = self._streams.slots
+        return sum(slots.client.xpending(keys.events, "recorder")["pending"] for keys in slots.all)
+
+
+def test_the_next_batch_is_read_while_a_full_one_is_written(
+    each_database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "A_STREAM", 5)
+    monkeypatch.setattr(recorder_module, "BATCH", 5)
+    monkeypatch.setattr(recorder_module, "DEAD_AFTER_MS", 60_000)
+    streams = EventStreams(store.slots, "one")
+    history = Watched(streams, [10, 7])
+    one = Recorder(streams, history, lambda run_id, tid: policies(store, run_id, tid))
+    one.start()
+    ids = submitted(store, *(f"{n:03d}" for n in range(12)))
+    begun(store, ids)
+    ended(store, ids)
+
+    counts = [one.step(1) for _ in range(4)]
+
+    assert counts == [5, 5, 2, 0]
+    assert history.read == [10, 7, 2]
+    assert dict(Run.objects.values_list("run_id", "state")) == dict.fromkeys(ids, "succeeded")
+
+
+def test_what_was_read_ahead_when_the_database_went_away_is_recorded_once_it_is_back(
+    each_database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "A_STREAM", 5)
+    monkeypatch.setattr(recorder_module, "BATCH", 5)
+    monkeypatch.setattr(recorder_module, "DEAD_AFTER_MS", 60_000)
+    streams = EventStreams(store.slots, "one")
+    one = Recorder(streams, Watched(streams, [9], fails_at=0), lambda run_id, tid: policies(store, run_id, tid))
+    one.start()
+    ids = submitted(store, *(f"{n:03d}" for n in range(12)))
+    begun(store, ids[:9])
+    ended(store, ids[:9])
+    with pytest.raises(OperationalError):
+        one.step(1)
+    begun(store, ids[9:])
+    ended(store, ids[9:])
+
+    while one.step(1):
+        pass
+
+    assert dict(Run.objects.values_list("run_id", "state")) == dict.fromkeys(ids, "succeeded")
+    assert Attempt.objects.filter(state="succeeded").count() == 12
+    assert streams.backlog() == 0
 
 
 def test_occurrences_left_out_go_the_same_way_and_none_is_lost_on_it(each_database: str, store: Store) -> None:

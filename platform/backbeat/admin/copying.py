@@ -14,12 +14,18 @@ from typing import Any
 
 A_BLOCK = 500
 """Rows that are handed to the driver at once."""
+NULL = "\\N"
 
 
 def copy(cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Insert the rows. Raises Django's IntegrityError when a key is taken."""
+    copy_text(cursor, table, columns, blocks(rows))
+
+
+def copy_text(cursor: Any, table: str, columns: Sequence[str], texts: Iterable[str]) -> None:
+    """Insert rows that are COPY's text already, whole rows a piece. Raises IntegrityError, too."""
     with cursor.db.wrap_database_errors, cursor.copy(f'COPY "{table}" ({_names(columns)}) FROM STDIN') as stream:
-        for some in blocks(rows):
+        for some in texts:
             stream.write(some)
 
 
@@ -38,11 +44,14 @@ def line_of(row: Sequence[Any]) -> str:
     """A row as COPY's text. Raises KeyError for a value of a type that no column has."""
     line = "\t".join([value if type(value) is str else _TEXTS[type(value)](value) for value in row])
     if ("\\" in line and line.count("\\") > row.count(None)) or "\n" in line or "\r" in line or line.count("\t") >= len(row):
-        line = "\t".join([_escaped(value) if type(value) is str else _TEXTS[type(value)](value) for value in row])
+        line = "\t".join([escaped(value) if type(value) is str else _TEXTS[type(value)](value) for value in row])
     return f"{line}\n"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text as COPY reads it back unchanged."""
+    if text.isprintable() and "\\" not in text:
+        return text
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
@@ -50,7 +59,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     int: str,
     datetime: datetime.isoformat,
     date: lru_cache(date.isoformat),
-    type(None): lambda _: "\\N",
+    type(None): lambda _: NULL,
 }
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, close_old_connections, connections, transaction
 
 from backbeat.admin import clock, months, snapshot
+from backbeat.admin.copying import copy_text
 from backbeat.admin.models import Attempt, DagRun, Deed, Omission, Run
+from backbeat.admin.plain import ATTEMPT_COLUMNS, RUN_COLUMNS, Ready, ready
 from backbeat.admin.upsert import Merge, Row
 from backbeat.core.state import TRANSITIONS, RunState
 
@@ -127,18 +129,22 @@ class DatabaseHistory:
 
     def __init__(self, using: str = "default") -> None:
         self.using = using
+        self._copies = connections[using].vendor == "postgresql"
 
-    def record(self, events: Sequence[Event]) -> None:
+    def ready(self, events: Sequence[Event]) -> Ready:
+        """What can be worked out before the database is asked, in whatever thread."""
+        return ready(events) if self._copies else Ready(events, events)
+
+    def write(self, batch: Ready) -> None:
         """Store the events, all or none. Raises Django's OperationalError while the database is away."""
         self._connect()
-        rows: dict[int, list[Row]] = {id(table): [] for table in TABLES}
-        for event in events:
-            for table, row in rows_of(event):
-                rows[id(table)].append(row)
-        folded = {id(table): table.fold(rows[id(table)]) for table in TABLES}
-        first = {event.run_id for event in events if event.first}
-        if not first or connections[self.using].vendor != "postgresql" or not self._insert(folded, first):
-            self._merge(folded)
+        some_first = self._copies and any(event.first for event in batch.events)
+        if not some_first or not self._insert(batch):
+            self._merge(batch.events)
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Store the events, all or none, in one go."""
+        self.write(self.ready(events))
 
     def tidy(self, retention: float | None) -> int:
         """Make the months to come, and take away a bounded part of what is older than `retention`."""
@@ -156,10 +162,14 @@ class DatabaseHistory:
             connection.ensure_connection()
             connection.close_at = time.monotonic() + KEPT
 
-    def _insert(self, folded: dict[int, list[Row]], first: Collection[str]) -> bool:
-        """Store all, taking the runs named in `first` for new. False, and nothing stored, when one of them was not."""
+    def _insert(self, batch: Ready) -> bool:
+        """Store all, taking runs that seem to be new for new. False, and nothing stored, when one of them was not."""
+        folded, first = _folded(batch.others), {event.run_id for event in batch.others if event.first}
         try:
-            with transaction.atomic(using=self.using):
+            with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
+                if batch.runs:
+                    copy_text(cursor, RUNS.table, RUN_COLUMNS, [batch.runs])
+                    copy_text(cursor, ATTEMPTS.table, ATTEMPT_COLUMNS, [batch.attempts])
                 for table in TABLES:
                     rows = folded[id(table)]
                     table.insert([row for row in rows if row.get("run_id") in first], self.using)
@@ -169,10 +179,20 @@ class DatabaseHistory:
             return False
         return True
 
-    def _merge(self, folded: dict[int, list[Row]]) -> None:
+    def _merge(self, events: Sequence[Event]) -> None:
+        folded = _folded(events)
         with transaction.atomic(using=self.using):
             for table in TABLES:
                 table.write(folded[id(table)], self.using)
+
+
+def _folded(events: Sequence[Event]) -> dict[int, list[Row]]:
+    """What the events tell, one row for each key of each table."""
+    rows: dict[int, list[Row]] = {id(table): [] for table in TABLES}
+    for event in events:
+        for table, row in rows_of(event):
+            rows[id(table)].append(row)
+    return {id(table): table.fold(rows[id(table)]) for table in TABLES}
 
 
 def rows_of(event: Event) -> list[tuple[Merge, Row]]:

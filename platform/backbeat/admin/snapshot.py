@@ -44,7 +44,7 @@ def run(event: Event) -> Row:
     """The run as this event shows it. What the event leaves out is blank."""
     data, get, at = event.data, event.data.get, _at(event)
     schedule, nominal = _occurrence(event)
-    args, kwargs = _arguments(data)
+    args, kwargs = arguments(data)
     return {
         **_same_for_many(get("job") or owner_of(event.run_id), *map(get, _SAME)),
         "run_id": _identity(event),
@@ -61,7 +61,7 @@ def run(event: Event) -> Row:
         "reason": text(get("reason"), MESSAGE),
         **_error(data),
         "result": text(get("result"), RESULT),
-        "month": _month(event),
+        "month": month_of(event),
         "seen": _seen(event),
     }
 
@@ -188,7 +188,7 @@ def _identity(event: Event) -> str:
     return text(event.run_id, RUN_ID)
 
 
-def _month(event: Event) -> date:
+def month_of(event: Event) -> date:
     """The month under which a run and its attempts are filed: the same for every event of it, in whatever order they come.
 
     It is told by the moment in the run's id, else by when the DAG run of a node began, else by when the run was made.
@@ -215,7 +215,7 @@ def _occurrence(event: Event) -> tuple[str, datetime | None]:
     return (schedule if occurrence_id(schedule, int(nominal)) == event.run_id else ""), when
 
 
-def _arguments(data: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def arguments(data: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Positional and named arguments, from the ledger's text of both or from values of their own."""
     told = data.get("arguments")
     if told is None:

@@ -70,7 +70,7 @@ class Merge:
         fit = self._fit(connection)
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
-                source = staged(cursor, self._table, list(self.rules), map(fit, rows))
+                source = staged(cursor, self.table, list(self.rules), map(fit, rows))
                 cursor.execute(self._sql(f'SELECT {self._columns} FROM "{source}"', self.keys))  # noqa: S608 - names of our own
                 return
             for at in range(0, len(rows), ROWS_A_STATEMENT):
@@ -82,7 +82,7 @@ class Merge:
         connection = connections[using]
         if rows:
             with connection.cursor() as cursor:
-                copy(cursor, self._table, list(self.rules), map(self._fit(connection), rows))
+                copy(cursor, self.table, list(self.rules), map(self._fit(connection), rows))
 
     def _fit(self, connection: Any) -> Callable[[Row], tuple[Any, ...]]:
         """What makes a row ready for the driver, as a tuple. JSON is text already, and psycopg takes moments as they are."""
@@ -110,14 +110,15 @@ class Merge:
         return ", ".join(f'"{column}"' for column in self.rules)
 
     @property
-    def _table(self) -> str:
+    def table(self) -> str:
+        """The table's name."""
         return self.model._meta.db_table  # noqa: SLF001 - public, only spelt privately
 
     def _sql(self, source: str, keys: Sequence[str]) -> str:
         named = ", ".join(f'"{column}"' for column in keys)
         rules = [(column, rule) for column, rule in self.rules.items() if rule not in ("key", "month")]
         sets = ", ".join(f'"{column}" = {self._set(column, rule)}' for column, rule in rules)
-        return f'INSERT INTO "{self._table}" AS old ({self._columns}) {source} ON CONFLICT ({named}) DO UPDATE SET {sets}'
+        return f'INSERT INTO "{self.table}" AS old ({self._columns}) {source} ON CONFLICT ({named}) DO UPDATE SET {sets}'
 
     def _set(self, column: str, rule: str) -> str:
         old, new = f'old."{column}"', f'excluded."{column}"'

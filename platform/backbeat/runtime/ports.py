@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from backbeat.core.job import JobSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened to a run or an occurrence, as the ledger told it. `at` is epoch ms by Redis' clock."""
 
     id: str
@@ -19,7 +19,7 @@ class Event:
     kind: str
     run_id: str
     at: int
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = MappingProxyType({})
     first: bool = False
     """Whether it seems to be the first that history hears of its run: a hint that makes recording cheaper, no promise."""
 
@@ -27,8 +27,11 @@ class Event:
 class History(Protocol):
     """Where events become rows. A replay of the same events must change nothing."""
 
-    def record(self, events: Sequence[Event]) -> None:
-        """Write all of them or none."""
+    def ready(self, events: Sequence[Event]) -> Any:
+        """What can be worked out of them before the database is asked, in whatever thread."""
+
+    def write(self, batch: Any) -> None:
+        """Write all events of what `ready` made, or none."""
 
     def tidy(self, retention: float | None) -> int:
         """Make room for what comes, take away what is older than `retention` (seconds; None: nothing). How much that was."""

@@ -7,8 +7,9 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from backbeat.runtime.ports import Event, History
 from backbeat.store.events import FRESH, EventStreams, RawEvent
@@ -47,14 +48,22 @@ _NAMES = {
     "actor": "actor",
     "what": "what",
 }
-_TOLD_BEFORE = {".rs", ".l", ".b"}
+_TOLD_BEFORE = frozenset((".rs", ".l", ".b"))
 """Facts of a run that was sent again, lost, or given back by its worker: there was an event then."""
+
+
+class Batch(NamedTuple):
+    """What was read together, and what history made of it."""
+
+    raw: list[RawEvent]
+    ready: Any
 
 
 class Recorder:
     """Reads a batch, records it, acknowledges it: in this order, so that a crash only repeats.
 
-    `rest`: seconds from one batch to the next at least, in which events gather.
+    While the database works on a full batch, the next one is read already. `rest`: seconds from one batch to the next at
+    least, in which events gather.
     """
 
     def __init__(
@@ -70,7 +79,9 @@ class Recorder:
         self._template_of = template_of
         self._rest = rest
         self._rested = float("-inf")
-        self._batch: list[RawEvent] = []
+        self._failed: list[RawEvent] = []
+        self._ahead: Future[Batch] | None = None
+        self._reader = ThreadPoolExecutor(1, "backbeat-reads-ahead")
         self._looked_for_dead = float("-inf")
 
     def start(self) -> None:
@@ -82,21 +93,38 @@ class Recorder:
 
         What can't be recorded (the database is away: the error is raised) is kept and comes first the next time.
         """
-        new = False
         time.sleep(max(0.0, self._rested - time.monotonic()))
-        if not self._batch:
-            self._batch = self._of_the_dead()
-        if not self._batch:
-            with _no_collection():
-                self._batch, new = self._streams.read_many(BATCH, A_STREAM, block_ms), True
-        if self._batch:
-            self._rested = time.monotonic() + self._rest
-            with _no_collection():
-                first = first_heard_of(self._batch) if new else frozenset()
-                self._history.record([self._event(one, one.fields["r"] in first) for one in without_echoes(self._batch)])
-                self._streams.done(self._batch)
-        count, self._batch = len(self._batch), []
-        return count
+        with _no_collection():
+            batch = self._next(block_ms)
+            if batch.raw:
+                self._rested = time.monotonic() + self._rest
+                self._failed = batch.raw
+                if len(batch.raw) >= BATCH and self._ahead is None:
+                    self._ahead = self._reader.submit(self._read, None)
+                self._history.write(batch.ready)
+                self._streams.done(batch.raw)
+                self._failed = []
+        return len(batch.raw)
+
+    def _next(self, block_ms: int) -> Batch:
+        again = self._failed or self._of_the_dead()
+        if again:
+            return self._told(again, frozenset())
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            if (batch := ahead.result()).raw:
+                return batch
+        return self._read(block_ms)
+
+    def _read(self, block_ms: int | None) -> Batch:
+        raw = self._streams.read_many(BATCH, A_STREAM, block_ms)
+        return self._told(raw, first_heard_of(raw))
+
+    def _told(self, raw: list[RawEvent], first: frozenset[str]) -> Batch:
+        """The events, of which those of the runs in `first` seem to be the first that history hears of them."""
+        policies: dict[tuple[str, str], Mapping[str, Any]] = {}
+        events = [self._event(one, one.fields["r"] in first, policies) for one in without_echoes(raw)]
+        return Batch(raw, self._history.ready(events))
 
     def _of_the_dead(self) -> list[RawEvent]:
         """What another recorder read and can't record any more; looked for now and then."""
@@ -108,11 +136,15 @@ class Recorder:
             self._looked_for_dead = now
         return found
 
-    def _event(self, raw: RawEvent, first: bool) -> Event:
+    def _event(self, raw: RawEvent, first: bool, policies: dict[tuple[str, str], Mapping[str, Any]]) -> Event:
         fields = raw.fields
         data = event_data(fields)
         if ".tid" in fields:
-            data |= self._template_of(fields["r"], fields[".tid"])
+            # A template lies in a slot, as a stream does.
+            place = (raw.stream, fields[".tid"])
+            if place not in policies:
+                policies[place] = self._template_of(fields["r"], fields[".tid"])
+            data |= policies[place]
         if fields["k"] == "finished":
             data["finished_at"] = fields["t"]
         return Event(f"{raw.stream}/{raw.id}", fields["k"], fields["r"], int(fields["t"]), data, first)
@@ -137,13 +169,15 @@ def first_heard_of(batch: Iterable[RawEvent]) -> frozenset[str]:
         for one in batch
         if (FRESH in one.fields or one.fields["k"] == "started")
         and one.fields.get(".a") == "1"
-        and not _TOLD_BEFORE & one.fields.keys()
+        and _TOLD_BEFORE.isdisjoint(one.fields)
     )
 
 
 def without_echoes(batch: Iterable[RawEvent]) -> list[RawEvent]:
     """The events, less the start of an attempt whose end is here too: the end tells all that the start did."""
     listed = list(batch)
+    if not any(one.fields["k"] == "started" for one in listed):
+        return listed
     ended = {(one.fields["r"], one.fields.get(".a")) for one in listed if one.fields["k"] == "finished" and ".st" in one.fields}
     return [one for one in listed if one.fields["k"] != "started" or (one.fields["r"], one.fields.get(".a")) not in ended]
 
@@ -156,7 +190,8 @@ def event_data(fields: Mapping[str, str]) -> dict[str, Any]:
         data.setdefault("effective", data["nominal"])
     if "outcome" in fields:
         # What the script itself says of the state and the reason is the last word.
-        data = data | json.loads(fields["outcome"]) | {name: fields[name] for name in ("state", "reason") if name in fields}
+        data |= json.loads(fields["outcome"])
+        data |= {name: fields[name] for name in ("state", "reason") if name in fields}
     if fields["k"] == "omitted":
         data |= {"schedule": fields["r"], "job": fields["r"].split("#", 1)[0]}
         data |= {name: fields[name] for name in ("from", "to", "count")}

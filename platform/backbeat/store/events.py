@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -21,8 +20,7 @@ FRESH = "fresh"
 """Says of an event that history has heard nothing of its run before."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawEvent:
+class RawEvent(NamedTuple):
     """One event. Those that one entry tells share its id."""
 
     stream: str
@@ -48,7 +46,7 @@ class EventStreams:
                 if "BUSYGROUP" not in str(error):
                     raise
 
-    def read_many(self, count: int, a_stream: int, block_ms: int) -> list[RawEvent]:
+    def read_many(self, count: int, a_stream: int, block_ms: int | None) -> list[RawEvent]:
         """About `count` new events when so many wait, taken in turns of at most `a_stream` from each stream."""
         found = more = self.read(a_stream, block_ms)
         while len(more) >= a_stream and len(found) < count:
