@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from backbeat.admin.history import DatabaseHistory
@@ -72,6 +72,27 @@ def test_rows_keep_their_values_and_are_filed_by_month(old_database: Any) -> Non
         "j:by-hand": this,
     }
     assert set(Attempt.objects.values_list("run_id", "month")) == {(ENDED, date(2026, 8, 1)), ("j:by-hand", this)}
+
+
+def test_the_way_back_leads_to_the_tables_and_rows_from_before(old_database: Any) -> None:
+    fill(old_database)
+    tables = {model: old_database.get_model("backbeat", model.__name__) for model in (Run, Attempt, Omission)}
+    before = {old: list(old.objects.order_by("pk").values()) for old in tables.values()}
+    migrate()
+    again = Run(run_id="j:by-hand", job="j", state="running", queued_at=NOW, month=date(1999, 1, 1))
+    if connection.vendor == "postgresql":
+        again.save(force_insert=True)
+
+    MigrationExecutor(connection).migrate([BEFORE])
+
+    for old, rows in before.items():
+        assert list(old.objects.order_by("pk").values()) == rows
+    added = tables[Attempt].objects.create(run_id=ENDED, number=3, state="running")
+    assert added.pk > max(row["id"] for row in before[tables[Attempt]])
+    with pytest.raises(IntegrityError):
+        tables[Run].objects.create(run_id=ENDED, job="j", state="running", queued_at=NOW)
+    migrate()
+    assert Run.objects.count() == 3
 
 
 def test_runs_that_were_under_way_end_in_the_rows_that_they_had(old_database: Any) -> None:

@@ -50,6 +50,27 @@ def partition(apps: Any, schema_editor: Any) -> None:
     schema_editor.execute('ALTER TABLE backbeat_omission ADD CONSTRAINT "backbeat_omission_pkey" PRIMARY KEY (id, first)')
 
 
+def flatten(apps: Any, schema_editor: Any) -> None:
+    """Put everything back into three plain tables. Each row is copied twice, and the disk must hold it twice.
+
+    Of a caller's key that was used in two months, the newer run stays: a plain table has one run of an id.
+    """
+    if schema_editor.connection.vendor != "postgresql":
+        return
+    for name, key in (("Run", "run_id"), ("Attempt", "run_id, number"), ("Omission", "")):
+        model = apps.get_model("backbeat", name)
+        table, columns = model._meta.db_table, ", ".join(field.column for field in model._meta.concrete_fields)
+        once = f"DISTINCT ON ({key}) {columns} FROM {table} ORDER BY {key}, month DESC" if key else f"{columns} FROM {table}"
+        schema_editor.execute(f"CREATE TABLE {table}_all AS SELECT {once}")
+        schema_editor.execute(f"DROP TABLE {table}")
+        schema_editor.create_model(model)
+        schema_editor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table}_all")
+        schema_editor.execute(f"DROP TABLE {table}_all")
+        if model._meta.auto_field is not None:
+            sequence = f"pg_get_serial_sequence('{table}', 'id')"
+            schema_editor.execute(f"SELECT setval({sequence}, coalesce(max(id), 0) + 1, false) FROM {table}")
+
+
 def _rebuild(schema_editor: Any, model: Any, key: str, moment: str, changes: list[str], constraint: str) -> None:
     table = model._meta.db_table
     schema_editor.execute(f"ALTER TABLE {table} RENAME TO {table}_flat")
@@ -108,5 +129,5 @@ class Migration(migrations.Migration):
             field=models.DateField(default=backbeat.admin.models.fields.this_month, editable=False),
         ),
         migrations.RunPython(file_rows, migrations.RunPython.noop),
-        migrations.RunPython(partition),
+        migrations.RunPython(partition, flatten),
     ]
