@@ -27,7 +27,6 @@ from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.keys import occurrence_id
 from backbeat.core.when import Every, to_ms
 from backbeat.store.connect import connect
-from backbeat.store.ledger import fields_of
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
 from tests.support.eventually import eventually
@@ -120,12 +119,8 @@ def _gap(lateness: list[tuple[int, int]], at: int) -> float:
 
 def _lateness(store: Store, ids: list[str]) -> list[tuple[int, int]]:
     """(nominal ms, ms from then to the creation of the run) of every run."""
-    pipe = store.slots.client.pipeline(transaction=False)
-    for run_id in ids:
-        pipe.hgetall(store.slots.of(run_id).run(run_id))
-    created = [fields_of(found)["c"] for found in pipe.execute()]
-    nominal = [to_ms(datetime.fromisoformat(run_id.split("@")[1])) for run_id in ids]
-    return [(due, int(at) - due) for due, at in zip(nominal, created, strict=True)]
+    nominal = {run_id: to_ms(datetime.fromisoformat(run_id.split("@")[1])) for run_id in ids}
+    return [(nominal[run_id], int(fields["c"]) - nominal[run_id]) for run_id, fields in store.ledger.read(ids).items()]
 
 
 def _redbeat(kills: int, rate: int) -> list[float]:

@@ -24,7 +24,6 @@ import harness
 from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.when import Every, to_ms
 from backbeat.store.connect import connect
-from backbeat.store.ledger import fields_of
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
 from tests.support.eventually import eventually
@@ -109,12 +108,7 @@ def _drained(store: Store, seen: dict[str, int]) -> int:
         times = Counter(json.loads(message)["headers"]["id"] for message in messages)
         twice += sum(times.values()) - len(times) + len(times.keys() & seen.keys())
         fresh = [run_id for run_id in times if run_id not in seen]
-        pipe = client.pipeline(transaction=False)
-        for run_id in fresh:
-            pipe.hgetall(store.slots.of(run_id).run(run_id))
-        seen |= {
-            run_id: int(fields_of(fields)["c"]) for run_id, fields in zip(fresh, pipe.execute() if fresh else [], strict=True)
-        }
+        seen |= {run_id: int(fields["c"]) for run_id, fields in store.ledger.read(fresh).items()}
         pipe = client.pipeline(transaction=False)
         for run_id in fresh:
             pipe.zrem(store.slots.of(run_id).timers, run_id)

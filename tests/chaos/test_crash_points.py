@@ -34,6 +34,7 @@ ELSEWHERE = {
     "submit_many": "as submit; see test_submissions.py",
     "cancel": "called by an operator, who sees whether it happened",
     "stand": "only reads, for whoever asks for the status",
+    **dict.fromkeys(("read", "state"), "only reads, for whoever asks for a run"),
     "readmit": "called by an operator for a quarantined run; asked again, it finds the run let go",
     "vital": "says that a process makes progress; the next one is a second away",
     "release": "called by a worker that ends; without it the lease ends by itself",

@@ -66,7 +66,7 @@ class Row:
 
     def complaint(self, key: str, seen: Seen) -> str:
         """What the page says wrongly of a key; empty when it is right."""
-        if seen.types - {self.type}:
+        if seen.types - set(self.type.split(" or ")):
             return f"{key} is a {' and a '.join(sorted(seen.types))}, the page says {self.type}"
         if self.lifetime.startswith("fades") and not seen.ends:
             return f"{key} was given no end, the page says that it fades"

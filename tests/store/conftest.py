@@ -21,9 +21,10 @@ def check_invariants(store: Store) -> None:
         found = (key for server in servers(client) for key in server.scan_iter(f"{keys.prefix}run:*"))
         for key in found:
             run_id = str(key).split("run:", 1)[1]
-            state = client.hget(key, "s")
+            run = store.ledger.get(run_id)
+            state = run["s"]
             assert state in UNFINISHED, f"{run_id} is stored in state {state}, which is final"
-            in_line = state == "pending" and client.hexists(key, "m")
+            in_line = state == "pending" and "m" in run
             watched = state == "running" and client.zscore(keys.dags, run_id) is not None
             assert run_id in timed or state == "quarantined" or in_line or watched, f"{run_id} ({state}) would wait for ever"
 

@@ -15,7 +15,6 @@ from backbeat.core.secrets import masked
 from backbeat.core.when import iso, to_ms
 from backbeat.errors import UnknownRun
 from backbeat.runtime.insist import OUTAGE
-from backbeat.store.ledger import fields_of
 from backbeat.store.store import open_store
 from backbeat.store.unfinished import Unfinished, newest
 
@@ -54,7 +53,7 @@ def _unfinished(where: Where, limit: int) -> dict[str, dict[str, Any]]:
 def details(run_id: str) -> dict[str, Any]:
     """Everything there is to know of one run. Raises UnknownRun."""
     store = open_store()
-    fields = fields_of(store.slots.client.hgetall(store.slots.of(run_id).run(run_id)))
+    fields = store.ledger.get(run_id)
     run = Run.objects.filter(run_id=run_id).first()
     if run is None and not fields:
         raise UnknownRun(f"no run {run_id!r} is known; `backbeat run ls` shows the newest.")

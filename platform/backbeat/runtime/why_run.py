@@ -53,14 +53,14 @@ def _line(store: Store, run_id: str, job: str) -> facts.Line | None:
     holder = store.slots.client.hget(keys.busy, job)
     if ahead is None or holder is None:
         return None
-    state = store.slots.client.hget(keys.run(str(holder)), "s")
-    return facts.Line(str(holder), str(state or "over"), int(str(ahead)))
+    state = store.ledger.get(str(holder)).get("s", "over")
+    return facts.Line(str(holder), state, int(str(ahead)))
 
 
 def _place(store: Store, run_id: str, fields: Mapping[str, str]) -> facts.Place:
     client, keys, gate = store.slots.client, store.slots.of(run_id), fields["g"]
     holders = [str(one) for one in client.zrange(keys.hold(gate), 0, _HOLDERS - 1)]
-    states = [str(client.hget(keys.run(one), "s") or "over") for one in holders]
+    states = [fields.get("s", "over") for fields in store.ledger.read(holders).values()]
     ahead = client.zrank(keys.wait(gate), run_id)
     return facts.Place(
         job=fields["j"],

@@ -240,6 +240,6 @@ def _ms(score: float | str | None) -> int | None:
 
 
 def _due(lease: Lease, reply: list[Any]) -> Due:
-    now, leads, first, *flat = reply
-    items = list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+    now, leads, first, found, records = reply
+    items = [(one, score, record or "") for one, score, record in zip(found[::2], found[1::2], records, strict=True)]
     return Due(lease, int(now), bool(int(leads)), _ms(first) if first else None, items)

@@ -11,6 +11,7 @@ from backbeat.core.message import dumps
 from backbeat.core.state import LOSSES_BEFORE_QUARANTINE, RunState
 from backbeat.store.scripts import run_many, script
 from backbeat.store.slots import Slots
+from backbeat.store.vitals import Call
 
 PACKED = "\x1f"
 """Between the names and values of a run that was only fired; JSON and names never hold it."""
@@ -284,25 +285,30 @@ class Ledger:
 
     def get(self, run_id: str) -> dict[str, str]:
         """The fields of an unfinished run; empty when it is over or unknown."""
-        return fields_of(self.slots.client.hgetall(self.slots.of(run_id).run(run_id)))
+        return self.read([run_id])[run_id]
+
+    def read(self, run_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The fields of runs, as `get` gives them, in one round trip."""
+        by_slot: dict[SlotKeys, list[str]] = {}
+        for run_id in run_ids:
+            by_slot.setdefault(self.slots.of(run_id), []).append(run_id)
+        calls: list[Call] = [(script("read"), list(map(keys.run, ids)), []) for keys, ids in by_slot.items()]
+        answers = zip(by_slot.values(), run_many(self.slots.client, calls) if calls else [], strict=True)
+        return {run_id: fields_of(_mapping(row)) for ids, rows in answers for run_id, row in zip(ids, rows, strict=True)}
 
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
         """The states of those runs that are unfinished, or whose end is still known because a caller gave their key."""
-        pipe = self.slots.client.pipeline(transaction=False)
-        for run_id in run_ids:
-            keys = self.slots.of(run_id)
-            pipe.hget(keys.run(run_id), "s")
-            pipe.get(f"{keys.prefix}done:{run_id}")
-        told = pipe.execute() if run_ids else []
-        pairs = zip(run_ids, told[::2], told[1::2], strict=True)
-        return {run_id: RunState(now or end) for run_id, now, end in pairs if now or end}
+        of, look = self.slots.of, script("state")
+        calls: list[Call] = [(look, [of(one).run(one), f"{of(one).prefix}done:{one}"], []) for one in run_ids]
+        told = run_many(self.slots.client, calls) if calls else []
+        return {run_id: RunState(state) for run_id, state in zip(run_ids, told, strict=True) if state}
 
     def _tail(self) -> tuple[str, int, int]:
         return self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms
 
 
 def fields_of(stored: Mapping[Any, Any]) -> dict[str, str]:
-    """The fields of a run's hash, those that were packed when it was fired included."""
+    """The fields of a run, those that were packed when it was fired included."""
     found = {str(name): str(value) for name, value in stored.items()}
     return _mapping(found.pop("p").split(PACKED)) | found if "p" in found else found
 

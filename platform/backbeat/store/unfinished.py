@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import merge
 
 from backbeat.core.keys import SlotKeys, owner_of
-from backbeat.store.ledger import fields_of
+from backbeat.store.ledger import Ledger
 from backbeat.store.slots import Slots
 
 PAGE = 200
@@ -45,12 +45,12 @@ def newest(
 
 
 def _walk(slots: Slots, keys: SlotKeys, job: str | None, depth: int) -> Iterator[Unfinished]:
-    yield from _read(slots, keys, _in_line(slots, keys, job))
+    yield from _read(slots, _in_line(slots, keys, job))
     for start in range(0, depth, PAGE):
         ids = [str(one) for one in slots.client.zrange(keys.timers, start, start + PAGE - 1, desc=True)]
         if job:
             ids = [one for one in ids if owner_of(one) == job]
-        yield from _read(slots, keys, ids)
+        yield from _read(slots, ids)
         if not ids and not slots.client.zcard(keys.timers) > start + PAGE:
             return
 
@@ -64,10 +64,6 @@ def _in_line(slots: Slots, keys: SlotKeys, job: str | None) -> list[str]:
     return [str(run_id) for line in (pipe.execute() if jobs else []) for run_id in line]
 
 
-def _read(slots: Slots, keys: SlotKeys, ids: list[str]) -> list[Unfinished]:
-    pipe = slots.client.pipeline(transaction=False)
-    for run_id in ids:
-        pipe.hgetall(keys.run(run_id))
-    found = zip(ids, pipe.execute() if ids else [], strict=True)
-    runs = [Unfinished(run_id, fields_of(raw)) for run_id, raw in found if raw]
+def _read(slots: Slots, ids: list[str]) -> list[Unfinished]:
+    runs = [Unfinished(run_id, fields) for run_id, fields in Ledger(slots).read(ids).items() if fields]
     return sorted(runs, key=lambda one: -one.created)

@@ -2,6 +2,7 @@
 -- Cancel a run: at once when nobody works on it ('cancelled'), else the worker is asked to stop it ('asked'); 'gone' when it is over.
 -- include: common
 local now = now_ms()
+open_run(KEYS[1])
 local state = redis.call('HGET', KEYS[1], 's')
 if not state then return {'gone', now} end
 if state == 'running' then

@@ -3,6 +3,7 @@
 -- Returns 'claimed', or the verdict that this message is a duplicate or that its run can't start now ('gated', 'waits').
 local function claim_run(ask, run_id, now, stock, canvas, gate)
   local key = ask.prefix .. 'run:' .. run_id
+  open_run(key)
   local before = redis.call('HMGET', key, 's', 'h', 'who', 'cv')
   local state = before[1]
   if not state then
@@ -15,7 +16,6 @@ local function claim_run(ask, run_id, now, stock, canvas, gate)
     return state
   end
 
-  open_run(key)
   local deadline = redis.call('HGET', key, 'dl')
   if deadline and now > tonumber(deadline) then
     end_run(ask.prefix, ask.direct, run_id, 'expired', now, now + ask.requeue_ms, ask.key_ttl, {'reason', 'expired'})

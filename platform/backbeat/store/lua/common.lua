@@ -12,15 +12,22 @@ local function hand_over(prefix, direct, queue, message)
   end
 end
 
--- A run that was only fired keeps its facts in one packed field, because most of the work of firing is writing them.
--- Whoever touches it next opens it, but for claim_many, which leaves that to whoever comes next.
+-- A run that was only fired is queued, and one text instead of a hash, because most of the work of firing is writing runs.
+-- The text is taken out of the key, which is then free for the hash.
+local function take_untouched(key)
+  return redis.call('TYPE', key).ok == 'string' and redis.call('GETDEL', key)
+end
+
+-- Whoever touches a run opens it first. The text may stand in a field as well: claim_many and fires that have to wait leave it.
 local function open_run(key)
-  local packed = redis.call('HGET', key, 'p')
-  if not packed then return end
-  local fields = {}
+  local packed, fields = take_untouched(key), {'s', 'queued'}
+  if not packed then
+    packed, fields = redis.call('HGET', key, 'p'), {}
+    if not packed then return end
+    redis.call('HDEL', key, 'p')
+  end
   for part in string.gmatch(packed, '[^\31]+') do fields[#fields + 1] = part end
   redis.call('HSET', key, unpack(fields))
-  redis.call('HDEL', key, 'p')
 end
 
 local function queue_run(prefix, direct, run_id, message, requeue_at)
@@ -43,7 +50,7 @@ local function free_busy(prefix, direct, job, run_id, requeue_at)
       redis.call('HDEL', prefix .. 'busy', job)
       return
     end
-    local message = redis.call('HGET', prefix .. 'run:' .. next_id, 'm')
+    local message = held_run(prefix .. 'run:' .. next_id, 'm')[1]
     if message then
       redis.call('HDEL', prefix .. 'run:' .. next_id, 'm')
       redis.call('HSET', prefix .. 'busy', job, next_id)

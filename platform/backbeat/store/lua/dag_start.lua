@@ -6,12 +6,12 @@
 -- include: common
 local now = now_ms()
 local prefix, id = ARGV[1], ARGV[2]
+open_run(KEYS[1])
 local state = redis.call('HGET', KEYS[1], 's')
 if not state then return {'gone', now, 0} end
 if state ~= 'queued' then return {state, now, 0} end
 if not redis.call('HGET', KEYS[2], '#ok') then return {'unknown', now, 0} end
 
-open_run(KEYS[1])
 local name = redis.call('HGET', KEYS[1], 'j')
 redis.call('ZREM', prefix .. 'timers', id)
 if redis.call('SCARD', prefix .. 'dag.active:' .. name) >= tonumber(ARGV[7]) then

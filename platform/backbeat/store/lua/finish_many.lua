@@ -32,7 +32,7 @@ end
 for i = 6, #ARGV, 5 do
   local id, attempt, state, delay_ms, outcome = unpack(ARGV, i, i + 4)
   local key, won = prefix .. 'run:' .. id, false
-  local run = redis.call('HMGET', key, 's', 'h', 'a', 'cancel', 'p', 'w', 'st')
+  local run = held_run(key, 's', 'h', 'a', 'cancel', 'p', 'w', 'st')
   if run[5] and run[1] == 'running' and run[2] == ask.holder and run[3] == attempt and not run[4] and delay_ms == '' and #outcome < LONG then
     won = not seen[id]
     if won then end_packed(id, key, run, state, outcome) end

@@ -3,7 +3,7 @@
 -- Returns {won, now, state, dag}.
 local function finish_run(ask, run_id, now, attempt, state, delay_ms, outcome, output)
   local key = ask.prefix .. 'run:' .. run_id
-  local run = redis.call('HMGET', key, 's', 'h', 'a', 'cancel', 'se')
+  local run = held_run(key, 's', 'h', 'a', 'cancel', 'se')
   if run[1] ~= 'running' or run[2] ~= ask.holder or (attempt ~= '' and run[3] ~= attempt) then
     return {0, now, run[1] or 'gone', 0}
   end

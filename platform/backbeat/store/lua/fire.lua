@@ -15,7 +15,10 @@
 local now = now_ms()
 if not leads(KEYS[1], ARGV[1], ARGV[2], now) then return {now, 0, 0, 0, 0} end
 local prefix, direct, requeue_at = ARGV[3], ARGV[4], now + ARGV[5]
+-- As text: a number would become one anew for each of the commands that it is given to.
+local look_at = string.format('%.0f', requeue_at)
 local batch, run_key, created = cjson.decode(ARGV[6]), ARGV[3] .. 'run:', 'c\31' .. now .. '\31j\31'
+local steps, taken = batch.steps, batch.taken
 local fired, refused, omitted, duplicate = 0, 0, {}, 0
 local scores, timers, queues = {}, {}, {}
 
@@ -24,11 +27,11 @@ local function omit(id, reason, from, to, count)
   omitted[reason] = (omitted[reason] or 0) + count
 end
 
--- The fields of a run as one text, for `open_run`.
+-- The fields of a run as one text, for `open_run`. Put together at once: the server hashes and keeps each text in between, too.
 local function pack(id, fire, given)
-  local arguments, hash = '\31x\31' .. ARGV[5 + 2 * given] .. '\31' .. fire[4], string.find(id, '#', 1, true)
-  if not hash then return created .. id .. arguments end
-  return created .. string.sub(id, 1, hash - 1) .. arguments .. '\31sid\31' .. id
+  local hash, arguments = string.find(id, '#', 1, true), ARGV[5 + 2 * given]
+  if not hash then return created .. id .. '\31x\31' .. arguments .. '\31' .. fire[4] end
+  return created .. string.sub(id, 1, hash - 1) .. '\31x\31' .. arguments .. '\31' .. fire[4] .. '\31sid\31' .. id
 end
 
 -- core/message.py says what stands in the mould; `fill` there is this function.
@@ -45,6 +48,7 @@ end
 local function replace(job, holder_id)
   local waiting = redis.call('LRANGE', prefix .. 'line:' .. job, 0, -1)
   redis.call('DEL', prefix .. 'line:' .. job)
+  open_run(run_key .. holder_id)
   waiting[#waiting + 1] = redis.call('HGET', run_key .. holder_id, 's') ~= 'running' and holder_id or nil
   for _, id in ipairs(waiting) do end_run(prefix, direct, id, 'cancelled', now, requeue_at, 1, {'reason', 'replaced'}) end
   if redis.call('HGET', prefix .. 'busy', job) then ask_to_stop(prefix, holder_id, 'replaced', now) end
@@ -98,15 +102,40 @@ local function join(step, id, run_id, fire, given)
   end
 end
 
--- Most of a batch were never seen before: one question for all of them is enough then.
-local function any_known()
-  local keys = {}
+-- Whether nothing can keep a run from being made but that it exists.
+local function unhindered(step) return step.overlap == 'allow' and step.limit == 0 and step.told ~= 'stock' end
+
+local places = redis.call('ZMSCORE', KEYS[2], unpack(batch.ids))
+
+-- Most runs of a batch were never seen before: one question for all of them is enough then, and for those that nothing else
+-- can hinder it makes them, too. Returns whether those were made, and whether any of the others is known.
+local function make_at_once()
+  local made, others, n = {}, {}, 0
   for i, id in ipairs(batch.ids) do
-    for _, fire in ipairs(batch.steps[batch.taken[i]].fires) do keys[#keys + 1] = run_key .. id .. '@' .. fire[2] end
+    local step = steps[taken[i]]
+    local at_once = unhindered(step)
+    for _, fire in ipairs(places[i] == step.seen and step.fires or {}) do
+      local key = run_key .. id .. '@' .. fire[2]
+      if at_once then
+        made[n + 1], made[n + 2] = key, pack(id, fire, batch.given[i])
+        n = n + 2
+      else
+        others[#others + 1] = key
+      end
+    end
   end
-  return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
+  return n > 0 and redis.call('MSETNX', unpack(made)) == 1, #others > 0 and redis.call('EXISTS', unpack(others)) > 0
 end
-local some_known = any_known()
+local all_made, some_known = make_at_once()
+
+-- The run is queued: somebody looks after it if nobody claims it, and its message goes out.
+local function enqueue(id, step, run_id, fire, given)
+  timers[#timers + 1] = look_at
+  timers[#timers + 1] = run_id
+  fired = fired + 1
+  if fire[5] > 0 then return join(step, id, run_id, fire, given) end
+  push(step.queue, message_of(id, run_id, fire, given))
+end
 
 local function fire_one(id, step, fire, given)
   local run_id = id .. '@' .. fire[2]
@@ -114,7 +143,9 @@ local function fire_one(id, step, fire, given)
     fired = fired + 1
     return push(step.queue, message_of(id, run_id, fire, given))
   end
-  if some_known and redis.call('EXISTS', run_key .. run_id) == 1 then
+  local at_once = unhindered(step)
+  if at_once and all_made then return enqueue(id, step, run_id, fire, given) end
+  if (at_once or some_known) and redis.call('EXISTS', run_key .. run_id) == 1 then
     duplicate = duplicate + 1
     return
   end
@@ -126,12 +157,8 @@ local function fire_one(id, step, fire, given)
       return stand_in_line(job, run_id, packed, message_of(id, run_id, fire, given))
     end
   end
-  redis.call('HSET', run_key .. run_id, 's', 'queued', 'p', packed)
-  timers[#timers + 1] = requeue_at
-  timers[#timers + 1] = run_id
-  fired = fired + 1
-  if fire[5] > 0 then return join(step, id, run_id, fire, given) end
-  push(step.queue, message_of(id, run_id, fire, given))
+  redis.call('SET', run_key .. run_id, packed)
+  enqueue(id, step, run_id, fire, given)
 end
 
 local function advance(id, step, given)
@@ -153,9 +180,8 @@ local function advance(id, step, given)
   end
 end
 
-local places = redis.call('ZMSCORE', KEYS[2], unpack(batch.ids))
 for i, id in ipairs(batch.ids) do
-  local step = batch.steps[batch.taken[i]]
+  local step = steps[taken[i]]
   if places[i] == step.seen then
     advance(id, step, batch.given[i])
   else

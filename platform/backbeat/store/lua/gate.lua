@@ -19,7 +19,7 @@ local function let_in(prefix, direct, gate, most, now, requeue_at)
   while redis.call('ZCARD', prefix .. 'hold:' .. gate) < (most or math.huge) do
     local next_id = redis.call('ZPOPMIN', prefix .. 'wait:' .. gate)[1]
     if not next_id then return end
-    local message = redis.call('HGET', prefix .. 'run:' .. next_id, 'm')
+    local message = held_run(prefix .. 'run:' .. next_id, 'm')[1]
     if message then
       redis.call('ZADD', prefix .. 'hold:' .. gate, now, next_id)
       redis.call('HDEL', prefix .. 'run:' .. next_id, 'm')

@@ -3,7 +3,7 @@
 -- lease, and with the reason. Another process of the same worker may have the run by now; then nothing happens.
 -- include: clock
 local now = now_ms()
-local run = redis.call('HMGET', KEYS[1], 's', 'h', 'who')
+local run = held_run(KEYS[1], 's', 'h', 'who')
 if run[1] ~= 'running' or run[2] ~= ARGV[2] or string.match(run[3] or '', '^%d+') ~= ARGV[3] then return {0, now} end
 redis.call('HSET', KEYS[1], 'h', '', 'lw', ARGV[4])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])

@@ -5,11 +5,11 @@
 -- include: common
 local now = now_ms()
 local score = redis.call('ZSCORE', KEYS[2], ARGV[2]) or ''
+open_run(KEYS[1])
 if redis.call('HGET', KEYS[1], 's') ~= ARGV[3] or score ~= ARGV[4] then return {0, now} end
 
 local requeue_at = now + ARGV[7]
 if ARGV[8] ~= '' then
-  open_run(KEYS[1])
   redis.call('HSET', KEYS[1], 'q', ARGV[8])
   redis.call('HDEL', KEYS[1], 'rs')
   queue_run(ARGV[1], ARGV[6], ARGV[2], ARGV[5], requeue_at)
@@ -21,7 +21,6 @@ if ARGV[5] == '' then
 end
 if ARGV[3] == 'queued' then
   -- Sent again for want of a claim. Twice as long until the next time: in a long backlog none of them was lost.
-  open_run(KEYS[1])
   local again = redis.call('HINCRBY', KEYS[1], 'rs', 1)
   requeue_at = now + ARGV[7] * 2 ^ math.min(again, 6)
   tell(ARGV[1], 'queued', ARGV[2], now, {})

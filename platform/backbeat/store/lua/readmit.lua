@@ -3,6 +3,7 @@
 -- State: queued, or pending when another run of the job holds the slot; for any other run the one it is in, 'gone' when over.
 -- include: common
 local now = now_ms()
+open_run(KEYS[1])
 local run = redis.call('HMGET', KEYS[1], 's', 'j')
 if run[1] ~= 'quarantined' then return {0, now, run[1] or 'gone'} end
 

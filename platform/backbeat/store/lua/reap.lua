@@ -10,7 +10,6 @@ local reply = {now}
 local LEASE_ENDED = '{"error":{"type":"LeaseEnded","message":"the worker stopped renewing its lease"}}'
 
 local function lose(run_id, key)
-  open_run(key)
   local losses = redis.call('HINCRBY', key, 'l', 1)
   local why = {'outcome', redis.call('HGET', key, 'lw') or LEASE_ENDED}
   redis.call('HDEL', key, 'h', 'who', 'lw', 'se')
@@ -37,6 +36,7 @@ local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'L
 for i = 1, #found, 2 do
   local run_id, score = found[i], found[i + 1]
   local key = prefix .. 'run:' .. run_id
+  open_run(key)
   local state = redis.call('HGET', key, 's')
   local wanted = state ~= 'running'
   if not state then
@@ -49,7 +49,6 @@ for i = 1, #found, 2 do
     score = tostring(now)
   end
   if wanted then
-    open_run(key)
     local run = redis.call('HGETALL', key)
     table.insert(run, 1, redis.call('ZSCORE', KEYS[1], run_id))
     table.insert(run, 1, run_id)

@@ -4,7 +4,7 @@
 -- With delay_ms 0 the message goes out at once, else the run waits on the time index. The next claim raises the fence.
 -- include: common
 local now = now_ms()
-local run = redis.call('HMGET', KEYS[1], 's', 'h', 'a', 'cancel')
+local run = held_run(KEYS[1], 's', 'h', 'a', 'cancel')
 if run[1] ~= 'running' or run[2] ~= ARGV[3] or run[3] ~= ARGV[4] then return {0, now, 0} end
 
 local releases = redis.call('HINCRBY', KEYS[1], 'b', 1)

@@ -5,7 +5,7 @@
 local now = now_ms()
 local held, cancelled = {}, {}
 for i = 5, #ARGV do
-  local run = redis.call('HMGET', ARGV[1] .. 'run:' .. ARGV[i], 's', 'h', 'cancel', 'who')
+  local run = held_run(ARGV[1] .. 'run:' .. ARGV[i], 's', 'h', 'cancel', 'who')
   if run[1] == 'running' and run[2] == ARGV[2] and (ARGV[4] == '' or run[4] == ARGV[4]) then
     redis.call('ZADD', KEYS[1], 'XX', now + ARGV[3], ARGV[i])
     held[#held + 1] = ARGV[i]

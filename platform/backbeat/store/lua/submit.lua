@@ -3,6 +3,7 @@
 -- delay_ms > 0 keeps it pending on the time index: nothing is ever held in a broker.
 -- include: common
 local now = now_ms()
+open_run(KEYS[1])
 local state = redis.call('HGET', KEYS[1], 's') or redis.call('GET', ARGV[1] .. 'done:' .. ARGV[2])
 if state then return {now, 0, state} end
 
