@@ -102,8 +102,12 @@ local function join(step, id, run_id, fire, given)
   end
 end
 
--- Whether nothing can keep a run from being made but that it exists.
-local function unhindered(step) return step.overlap == 'allow' and step.limit == 0 and step.told ~= 'stock' end
+-- unhindered: nothing can keep its runs from being made but that they exist. plain: so it is, and all there is to it is one run
+-- with a message of its own.
+for _, step in ipairs(steps) do
+  step.unhindered = step.overlap == 'allow' and step.limit == 0 and step.told ~= 'stock'
+  step.plain = step.unhindered and step.told == '' and #step.omissions == 0 and #step.fires == 1 and step.fires[1][5] == 0
+end
 
 local places = redis.call('ZMSCORE', KEYS[2], unpack(batch.ids))
 
@@ -113,7 +117,7 @@ local function make_at_once()
   local made, others, n = {}, {}, 0
   for i, id in ipairs(batch.ids) do
     local step = steps[taken[i]]
-    local at_once = unhindered(step)
+    local at_once = step.unhindered
     for _, fire in ipairs(places[i] == step.seen and step.fires or {}) do
       local key = run_key .. id .. '@' .. fire[2]
       if at_once then
@@ -143,9 +147,8 @@ local function fire_one(id, step, fire, given)
     fired = fired + 1
     return push(step.queue, message_of(id, run_id, fire, given))
   end
-  local at_once = unhindered(step)
-  if at_once and all_made then return enqueue(id, step, run_id, fire, given) end
-  if (at_once or some_known) and redis.call('EXISTS', run_key .. run_id) == 1 then
+  if step.unhindered and all_made then return enqueue(id, step, run_id, fire, given) end
+  if (step.unhindered or some_known) and redis.call('EXISTS', run_key .. run_id) == 1 then
     duplicate = duplicate + 1
     return
   end
@@ -180,12 +183,24 @@ local function advance(id, step, given)
   end
 end
 
+-- What `advance` does for most entries, by the shortest way: half of the script's time is Lua's own.
+local function advance_plain(id, step, given)
+  local fire = step.fires[1]
+  local run_id, n, t = id .. '@' .. fire[2], #scores, #timers
+  scores[n + 1], scores[n + 2] = step.next, id
+  timers[t + 1], timers[t + 2] = look_at, run_id
+  fired = fired + 1
+  push(step.queue, fill(fire[3], id, run_id, ARGV[6 + 2 * given]))
+end
+
 for i, id in ipairs(batch.ids) do
   local step = steps[taken[i]]
-  if places[i] == step.seen then
-    advance(id, step, batch.given[i])
-  else
+  if places[i] ~= step.seen then
     refused = refused + 1
+  elseif all_made and step.plain then
+    advance_plain(id, step, batch.given[i])
+  else
+    advance(id, step, batch.given[i])
   end
 end
 
