@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,20 @@ def test_a_slot_that_moved_is_found_where_it_is(cluster: ClusterServers, client:
 
     assert pool_of(client, name).connection_kwargs["port"] == other.port
     assert other.ask("GET", name) == "here"
+
+
+def test_threads_share_a_client_that_looks_again(client: Cluster) -> None:
+    names, until = keys_of_each(client), time.monotonic() + 1.5
+
+    def ask(_number: int) -> int:
+        asked = 0
+        while time.monotonic() < until:
+            client.look_again()
+            asked += len(run_many(client, [lease(name) for name in names]))
+        return asked
+
+    with ThreadPoolExecutor(4) as threads:
+        assert min(threads.map(ask, range(4))) > 0
 
 
 def test_a_node_that_is_gone_does_not_keep_others_from_being_found(cluster: ClusterServers) -> None:

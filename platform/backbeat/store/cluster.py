@@ -53,9 +53,7 @@ class Cluster(Redis):
     def pool(self, key: str | bytes | None) -> ConnectionPool:
         """Connections to the master that has a key; without a key, to the same master for everybody."""
         slot = _slot(key)
-        if self._masters is None:
-            self._masters = self._look()
-        address = self._masters[slot]
+        address = self._map()[slot]
         if address is None:
             self.look_again()
             raise ConnectionError(f"no node of the cluster has slot {slot}")
@@ -67,8 +65,7 @@ class Cluster(Redis):
 
     def masters(self) -> list[Redis]:
         """A client of each master."""
-        self.pool(None)
-        addresses = sorted({address for address in self._masters or () if address})
+        addresses = sorted({address for address in self._map() if address})
         return [Redis(connection_pool=self._pool_at(address)) for address in addresses]
 
     def together(self, blocks: Sequence[Sequence[Command]]) -> list[list[Any]]:
@@ -127,8 +124,7 @@ class Cluster(Redis):
             return self._connected(blocks)
         except (ConnectionError, TimeoutError):
             before, self._masters = self._masters, None
-            self.pool(None)
-            if self._masters == before:
+            if self._map() == before:
                 self.look_again()
                 raise
         return self._connected(blocks)
@@ -145,6 +141,13 @@ class Cluster(Redis):
             _hang_up(lines)
             raise
         return lines
+
+    def _map(self) -> list[Address | None]:
+        # In one look at it: another thread may find out meanwhile that it holds no longer.
+        masters = self._masters
+        if masters is None:
+            masters = self._masters = self._look()
+        return masters
 
     def _look(self) -> list[Address | None]:
         """Which master has which slot, by the first node that knows. One that does not answer is asked last from now on."""
