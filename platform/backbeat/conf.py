@@ -51,6 +51,8 @@ class Settings:
     """How long a queued run may stay unclaimed before its message is sent again."""
     aging: float = 300.0
     """After how long behind others a queued run is moved to the next more urgent queue, each time again."""
+    go_on: float = 0.05
+    """For how long the process of a node's message goes on with further ready nodes, which need none; 0 for never."""
     consumer_timeout: float = 1800.0
     """What RabbitMQ's setting of this name says; RabbitMQ does not tell its clients."""
     key_retention: float = 86400.0
@@ -204,6 +206,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "BACKBEAT_RUN_LEASE": ("run_lease", _duration),
     "BACKBEAT_REQUEUE_AFTER": ("requeue_after", _duration),
     "BACKBEAT_AGING": ("aging", _duration),
+    "BACKBEAT_GO_ON": ("go_on", _duration),
     "BACKBEAT_CONSUMER_TIMEOUT": ("consumer_timeout", _duration),
     "BACKBEAT_KEY_RETENTION": ("key_retention", _duration),
     "BACKBEAT_CLAIM_RETENTION": ("claim_retention", _duration),

@@ -170,6 +170,9 @@ def _scripted(store: Store) -> None:
     start(store, handed_on, "g:4")
     run_all(store, run_id="g:4")
 
+    start(store, of(a="", **{f"b{number}": "a" for number in range(9)}), "g:5", alone=True)
+    run_all(store, run_id="g:5")
+
     limited = Site(store, max_concurrency=1, rate="100/s")
     for name in ("works", "waits"):
         limited.claim(limited.submit(name))

@@ -33,12 +33,13 @@ def start(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
     return begin(store, dag, run_id, **options)
 
 
-def begin(store: Store, dag: Dag, run_id: str = RUN, **options: Any) -> Started:
-    """Start a run that was submitted."""
+def begin(store: Store, dag: Dag, run_id: str = RUN, *, alone: bool = False, **options: Any) -> Started:
+    """Start a run that was submitted. `alone`: workers may go on with its nodes without messages."""
     wire, template = Wire(plan(dag, direct=True)), Template("any")
     store.index.keep_template(run_id, template, template.task)
     message = envelope(template.outline, "~run~", "[[],\t{}]", slot=store.slots.of(run_id).slot)
-    kinds = [dumps({"j": kind.job, "q": QUEUE, "t": template.id, "m": message}) for kind in wire.kinds]
+    more = {"on": 1} if alone else {}
+    kinds = [dumps({"j": kind.job, "q": kind.pool or QUEUE, "t": template.id, "m": message, **more}) for kind in wire.kinds]
     facts = {"e": dumps(run_id)[1:-1], "nominal": "", "params": "{}"}
     for _ in range(2):
         argv = (wire.version, len(dag.nodes), facts, kinds, counters(dag), {"version": wire.version})
@@ -72,8 +73,8 @@ def work(
     if not claim.won:
         return False
     text = dumps(output) if claim.fields.get("ko") else ""
-    won, _ = store.ledger.finish_node(run_id, "w", claim.attempt, state, {}, output=text)
-    return won
+    ended = store.ledger.finish_node(run_id, "w", claim.attempt, state, {}, output=text)
+    return ended.won
 
 
 def run_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.core.when import from_ms
 from backbeat.errors import NewerMessage
+from backbeat.runtime import going_on
 from backbeat.runtime.canvas import is_node, let_go
 from backbeat.runtime.claims import claimed, foreign_fields, put_off, refuse
 from backbeat.runtime.context import CurrentRun, running
@@ -31,7 +33,7 @@ from backbeat.runtime.place import Stop
 from backbeat.runtime.redeliver import message_of
 from backbeat.runtime.second_gate import TurnedAway, second_gate
 from backbeat.runtime.working import Result, undisturbed, was_killed, work_through
-from backbeat.store.ledger import Claim
+from backbeat.store.ledger import Claim, Offer
 from backbeat.store.store import Store, open_store
 
 log = logging.getLogger("backbeat.worker")
@@ -50,6 +52,7 @@ class Attempt:
         self.run_id = run_id
         self.fields = claim.fields
         self.number = claim.attempt
+        self._begun_at = time.monotonic()
         self.template = store.index.template(store.slots.of(run_id).slot, claim.fields["tid"]) or Template(claim.fields["j"])
         self.node = DagNode(store, claim.fields) if "d" in claim.fields else None
         self.gate = second_gate(self, claim.fields)
@@ -96,16 +99,24 @@ class Attempt:
     def finish(self, outcome: Outcome, retry_in: float | None, log_text: str) -> bool:
         """End the attempt, however long Redis is away; True when it was still ours to end."""
         unsure: list[bool] = []
-        output = self.node.output if self.node else ""
+        output, offer = self.node.output if self.node else "", self._offer(outcome)
         write = lambda: self.store.ledger.finish_node(  # noqa: E731 - a name for what is repeated
-            self.run_id, INCARNATION, self.number, outcome.state, outcome.data(log_text), retry_in, output
-        )
+            self.run_id, INCARNATION, self.number, outcome.state, outcome.data(log_text), retry_in, output,
+            self.fields.get("w", ""), offer,
+        )  # fmt: skip
         with undisturbed():
-            won, more = insist(write, FINISH_PATIENCE, lambda: unsure.append(True))
-        if more and self.node:
+            ended = insist(write, FINISH_PATIENCE, lambda: unsure.append(True))
+            if self.node:
+                going_on.won(ended.following)
+        if ended.more and self.node:
             self.node.advance()
         # A write whose answer was lost may have happened: then the second one finds the run gone, by our own hand.
-        return won or (bool(unsure) and not self.store.ledger.get(self.run_id))
+        return ended.won or (bool(unsure) and not self.store.ledger.get(self.run_id))
+
+    def _offer(self, outcome: Outcome) -> Offer | None:
+        if self.node is None or outcome.state is not RunState.SUCCEEDED:
+            return None
+        return going_on.offer(self.fields["j"], time.monotonic() - self._begun_at)
 
     def release(self, outcome: Outcome, log_text: str = "", delay: float = 0.0, at_least: int = 0) -> bool:
         """Give the run back, for another attempt at once or after `delay` seconds; True when it was still ours.
@@ -146,7 +157,7 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
     Raises Ignore for a message that is a duplicate or whose attempt was taken over, Retry for one that will be tried
     again, and the job's own error for one that failed for good, so that Celery, its canvas and Flower see the same.
     """
-    if closing.is_set():
+    if closing.is_set() and not going_on.holds(task.request.id):
         raise Reject("the worker shuts down", requeue=True)
     attempt = _begin(task, args, kwargs)
     with attempt.begun(args, kwargs) as (hiding, kept):
@@ -178,7 +189,7 @@ def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt
         except (TypeError, ValueError, RecursionError) as error:
             refuse(request, error)
             raise
-    claim = claimed(store, request, stock)
+    claim = going_on.claim_of(request.id) or claimed(store, request, stock)
     try:
         refuse_newer(ours or {})
         return Attempt(store, request.id, claim)

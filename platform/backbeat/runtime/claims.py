@@ -40,9 +40,14 @@ LONGEST_PAUSE = 60.0
 _claims = itertools.count(1)
 
 
+def who_claims() -> str:
+    """A name for one claim of this process: `<process id>.<number>`."""
+    return f"{os.getpid()}.{next(_claims)}"
+
+
 def claimed(store: Store, request: Any, stock: Mapping[str, str] | None) -> Claim:
     """The run of a message, won. Raises Ignore when the message is a duplicate, Reject when Redis is away."""
-    who, worker, canvas = f"{os.getpid()}.{next(_claims)}", request.hostname or "", canvas_in(request)
+    who, worker, canvas = who_claims(), request.hostname or "", canvas_in(request)
     lease = settings().run_lease
 
     def ask(gate: str = "") -> Claim:
@@ -67,7 +72,7 @@ def claimed(store: Store, request: Any, stock: Mapping[str, str] | None) -> Clai
 
 def claimed_together(store: Store, request: Any, run_ids: Sequence[str]) -> dict[str, Claim]:
     """Those runs of one message that were won. Raises Reject when Redis is away."""
-    who, worker, lease = f"{os.getpid()}.{next(_claims)}", request.hostname or "", settings().run_lease
+    who, worker, lease = who_claims(), request.hostname or "", settings().run_lease
     try:
         won = insist(lambda: store.ledger.claim_many(run_ids, INCARNATION, lease, worker, who), CLAIM_PATIENCE)
     except OUTAGE as error:

@@ -12,6 +12,7 @@ from celery.exceptions import Ignore, NotRegistered, Reject
 from celery.worker import state as worker_state
 from celery.worker.consumer import Consumer
 
+from backbeat.runtime import going_on
 from backbeat.runtime.claims import leave_to_another, request_of
 from backbeat.runtime.kombu_redis import GARBAGE, for_worker
 from backbeat.runtime.request import JobRequest
@@ -54,6 +55,12 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
                 self._free_slot(message.headers)
 
         return on_task_received
+
+    def update_strategies(self) -> None:
+        """Celery makes the tracers of tasks here, for pools without processes; those make their own."""
+        super().update_strategies()
+        if self.controller.backbeat.traces_here:
+            going_on.trace_on(self.app)
 
     def _free_slot(self, headers: Any) -> None:
         """What failed on its way into the pool holds a place there."""

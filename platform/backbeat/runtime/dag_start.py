@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from backbeat.conf import settings
 from backbeat.core.dag import Dag, bound
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_data import to_data
@@ -100,7 +101,7 @@ def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None, *, lowes
             template = replace(template, priority=LOWEST)
         store.index.keep_template(run_id, template, kind.job)
         message = envelope(template.outline, _RUN, _NO_ARGUMENTS, slot=slot)
-        yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message, **_shared(template, slot)}
+        yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message, **_shared(template, slot), **_alone(template)}
 
 
 def _shared(template: Template, slot: int) -> dict[str, Any]:
@@ -109,6 +110,12 @@ def _shared(template: Template, slot: int) -> dict[str, Any]:
         return {}
     mould = group_mould(template.outline, slot, template.batch)
     return {"b": template.batch, "g": fill(mould, _RUNS, _RUN, arguments_in(_NO_ARGUMENTS), _RUN)}
+
+
+def _alone(template: Template) -> dict[str, Any]:
+    """Whether a worker may go on with such a node without a message: where nothing is to be watched that goes by messages."""
+    watched = template.timeout or template.soft_timeout or template.memory or template.sending
+    return {} if watched or template.batch > 1 or not settings().go_on else {"on": 1}
 
 
 def _changed(template: Template, dag: Dag, kind: Kind, run_priority: int | None) -> Template:

@@ -11,7 +11,7 @@ from typing import Any
 from celery import bootsteps, signals
 
 from backbeat.conf import Settings, settings
-from backbeat.runtime import registry, settling
+from backbeat.runtime import going_on, registry, settling
 from backbeat.runtime.app_defaults import is_redis
 from backbeat.runtime.hands import Why, closing, hands, stirred
 from backbeat.runtime.identity import INCARNATION
@@ -89,6 +89,9 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         worker.backbeat = self
+        self.traces_here = pool_of(worker) != "prefork"
+        # Before the pool forks. Where a process ends after so many tasks, each of them shall be a message.
+        going_on.allow(processes=not self.traces_here and not worker.max_tasks_per_child)
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 

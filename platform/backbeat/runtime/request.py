@@ -17,7 +17,7 @@ from celery.worker.request import Request
 
 from backbeat.core.message import MEMORY_HEADER, group_of
 from backbeat.errors import MemoryLimitExceeded
-from backbeat.runtime import registry, settling
+from backbeat.runtime import going_on, registry, settling
 from backbeat.runtime.hands import Why, hands, stirred
 from backbeat.runtime.hiding import SHOWN, shown
 from backbeat.runtime.insist import OUTAGE
@@ -122,7 +122,12 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
     @property
     def run_ids(self) -> list[str]:
         """The runs that this message is for: one, as a rule."""
-        return self.group or [self.id]
+        return self.group or [self._went_on_to or self.id]
+
+    @property
+    def _went_on_to(self) -> str:
+        """The run with which this message's process goes on now, after the message's own (runtime/going_on.py)."""
+        return going_on.at_hand(self.id, self.worker_pid)
 
     def stop_run(self, pool: Any, run_id: str, why: Why) -> None:
         """Make one of the runs end. Those that wait for their turn in a group are looked after there (runtime/group.py)."""
@@ -172,6 +177,12 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
             log.warning("run %s: Redis does not answer, so it is not cancelled: %s", self.id, error)
             return "unknown"
 
+    def send_event(self, type: str, **fields: Any) -> Any:  # noqa: A002 - Celery's name
+        """Tell whoever listens; of the runs, too, with which this message's process went on."""
+        super().send_event(type, **fields)
+        if told := getattr(fields.get("runtime"), "told", ()):
+            going_on.tell(self._eventer, told)
+
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """The pool tells of a limit; of a hard one after `on_failure`, which has then said all."""
         if not self._goes_on:
@@ -187,7 +198,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def _settle(self, error: BaseException) -> bool:
         """Write what the end of the attempt's process means; True when the run goes on by another message."""
-        if self.group:
+        if self.group or self._went_on_to:
             return isinstance(error, (*_DEATHS, TimeLimitExceeded)) and self._settle_group(error)
         mine = settling.by_process(self.worker_pid or 0)
         if isinstance(error, TimeLimitExceeded):
@@ -212,7 +223,7 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
     def _settle_group(self, error: BaseException) -> bool:
         """What had ended is told already, or was lost with the process. The others come again, each by itself."""
         process = self.worker_pid or 0
-        for run_id in self.group:
+        for run_id in self.run_ids:
             if self.why is None and not isinstance(error, Terminated):
                 settling.lost(run_id, process, error)
             elif self.why is not Why.TAKEN:

@@ -56,6 +56,27 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A process that has ended a node would go on with the next one, when its job is among these, one a line."""
+
+    who: str
+    lease: float
+    jobs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of the end of an attempt."""
+
+    won: bool
+    """Whether it was still the caller's to end."""
+    more: bool
+    """Whether its DAG run needs a hand."""
+    following: tuple[str, Claim] | None = None
+    """The run that was won by an offer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """A message, and the runs that it carries: their ids and arguments (JSON text)."""
 
@@ -167,7 +188,7 @@ class Ledger:
 
         `attempt` None: the holder's parent speaks for a child that can't any more.
         """
-        return self.finish_node(run_id, holder, attempt, state, outcome, retry_in)[0]
+        return self.finish_node(run_id, holder, attempt, state, outcome, retry_in).won
 
     def finish_node(
         self,
@@ -178,14 +199,21 @@ class Ledger:
         outcome: Mapping[str, Any],
         retry_in: float | None = None,
         output: str = "",
-    ) -> tuple[bool, bool]:
-        """End an attempt at a DAG's node, whose children need `output` (JSON text): (won, whether the DAG run needs a hand)."""
+        worker: str = "",
+        offer: Offer | None = None,
+    ) -> Ended:
+        """End an attempt at a DAG's node, whose children need `output` (JSON text).
+
+        With an `offer` the caller may have won the next node by the same stroke, as `claim` would have.
+        """
         keys = self.slots.of(run_id)
         fence = "" if attempt is None else attempt
         delay = "" if retry_in is None else round(retry_in * 1000)
         argv = [keys.prefix, run_id, holder, fence, str(state), delay, dumps(outcome), *self._tail(), output]
-        won, _, _, more = script("finish")(self.slots.client, [keys.run(run_id), keys.timers], argv)
-        return bool(won), bool(more)
+        argv += [offer.who, worker, round(offer.lease * 1000), offer.jobs] if offer else ["", worker, 0, ""]
+        won, now, _, more, *taken = script("finish")(self.slots.client, [keys.run(run_id), keys.timers], argv)
+        following = (str(taken[0]), Claim("claimed", int(now), _mapping(taken[1:]))) if taken else None
+        return Ended(bool(won), bool(more), following)
 
     def release(
         self,

@@ -11,6 +11,13 @@ local ask = {
   direct = ARGV[7], requeue_ms = ARGV[8], key_ttl = ARGV[9], who = ARGV[10],
 }
 local verdict = claim_run(ask, ARGV[2], now, ARGV[6], ARGV[11], ARGV[12])
+local node = verdict == 'claimed' and redis.call('HMGET', KEYS[1], 'd', 'rl') or {}
+if node[2] and redis.call('EXISTS', ARGV[1] .. 'dag.q:' .. node[2] .. ':' .. node[1]) == 1 then
+  -- This slot is taken; another one may be free for the next node that is ready.
+  local engine = dag_engine(ARGV[1], ARGV[7], now, now + ARGV[8], ARGV[9], end_run, queue_run, hand_over)
+  local d = engine.open(node[1])
+  if d then engine.send_next(d, node[2]) end
+end
 if verdict == 'claimed' then return {verdict, now, unpack(redis.call('HGETALL', KEYS[1]))} end
 if verdict ~= 'gated' then return {verdict, now} end
 local limits = redis.call('HGET', ARGV[1] .. 'limits', redis.call('HGET', KEYS[1], 'j'))

@@ -61,7 +61,7 @@ local function free_busy(prefix, direct, job, run_id, requeue_at)
 end
 
 -- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is, gates, and since when it is queued.
-local UNTOLD = {s = true, h = true, m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true, qt = true, se = true}
+local UNTOLD = {s = true, h = true, m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true, qt = true, se = true, rl = true}
 
 -- One event of a run: the facts that history needs, so that a reader needs no earlier event. Returns its id.
 local function tell(prefix, kind, run_id, now, extra)

@@ -4,18 +4,25 @@
 --   dag:D      hash    v version, n nodes, left, bad, why, e (D as JSON text), nominal, j (DAG), paused, cancel
 --   dag.s:D    string  a byte a node: . pending, o left out by a choice, e ready but its items are unknown, q queued or running,
 --                      h succeeded but its choice is unknown; ended: s f t c k u x z (see CODES)
---   dag.c:D    string  four u16 a node: parents that ended well, badly, skipped, and not yet (from EARLY under the any_ rules)
---   dag.k:D    hash    kind -> j job, q queue, t template id, m message; b runs that may share one, g such a message
+--   dag.c:D    string  four u16 a node: (unused), parents that ended badly, skipped, and not yet (from EARLY under the any_ rules)
+--   dag.k:D    hash    kind -> j job, q queue, t template id, m message; b runs that may share one, g such a message;
+--                      on: a worker may go on with one without a message
 --                            dag.a:D  hash  place -> attempts before a rerun
 --   dag.o:D    hash    place -> output                                dag.t:D  list  steps left over; dag.p:D those of a pause
 --   dag.l:D    set     what a process must do: find out 'e:<place>' how many items, 'c:<place>' which case; send 's:<segment>'
 --   dag.m:D    hash    '<place>n' items, '<place>i' next, '<place>r' running, '<place>l' left, '<place>b' bad
 --   dag.i:<place>:D  string  a byte an item                           dag.v:<place>:D, dag.o:<place>:D  hash  item -> value, output
 --   dag.w:<place>:D  list  items that are to run again
+--   dag.q:<queue>:D  list  runs that are ready and have no message yet, as '<kind>:<label>' (decision 043). Whoever ends a node goes
+--                    on with one of them; as long as there are any, a few others of the queue have messages: each one that is
+--                    claimed sends the next, so that every free slot gets one. dag.r:D  set  the queues that had any
 -- graph:V is shared by all runs of one version: place -> record, '#roots', '#users', '#ok'. A record holds i id, k kind, n parents,
 -- r rule, c children, x arguments, and f arguments have references, o output is needed, h chooses, m mapped (p at once, y rest of x),
 -- g the segment that goes out as Celery canvas with it: '#seg:<g>' says which. Canvas only carries messages. A run that it is to
 -- bring has none of ours, unless nobody claims it within CARRIED_MS.
+
+-- Whoever ends a node and would go on with another one: {list, queue, quick, claim}, and then `taken`, its run. See finish.lua.
+local taker
 
 -- A hash from a flat list, in pieces that unpack can take.
 local function hset_all(key, list)
@@ -24,6 +31,8 @@ end
 
 local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run, hand_over)
   local BUDGET, AT_ONCE, EARLY, CARRIED_MS = 2000, 100, 32768, 5000
+  -- Ready runs that have messages: few, since a message costs more than the run. On its way to another broker each takes longer.
+  local SENT = direct == '1' and 4 or 16
   local CODES = {succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c', skipped = 'k', upstream_failed = 'u', expired = 'x', quarantined = 'z'}
   local STATES = {}
   for state, code in pairs(CODES) do STATES[code] = state end
@@ -34,14 +43,15 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     if not h[1] then return nil end
     local d = {id = id, json = h[2], nominal = h[3], paused = h[4], cancel = h[5], name = h[6], n = tonumber(h[7]), rerun = h[8], born = h[9] or now}
     d.graph = prefix .. 'graph:' .. h[1]
-    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a'}) do d[letter] = prefix .. 'dag.' .. letter .. ':' .. id end
+    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a', 'r'}) do d[letter] = prefix .. 'dag.' .. letter .. ':' .. id end
     d.key, d.budget, d.queue, d.first, d.settled, d.bad = prefix .. 'dag:' .. id, BUDGET, {}, 1, 0, 0
-    d.records, d.kinds, d.gathered = {}, {}, {}
+    d.records, d.kinds, d.gathered, d.ready = {}, {}, {}, {}
     return d
   end
 
   local function get(d, place) return redis.call('GETRANGE', d.s, place, place) end
   local function set(d, place, code) redis.call('SETRANGE', d.s, place, code) end
+  local function ready(d, queue) return prefix .. 'dag.q:' .. queue .. ':' .. d.id end
   local function later(d, step) d.queue[#d.queue + 1] = step end
 
   local function record(d, place)
@@ -69,11 +79,18 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     hand_over(prefix, direct, k.q, (string.gsub(several and k.g or k.m, '~(runs?)~', names)))
   end
 
-  -- Runs of a kind whose job lets so many share a message (k.b) gather until the script ends, or until they are so many.
-  local function gather(d, number, k, id)
+  -- Runs of a kind whose job lets so many share a message (k.b) gather until the script ends, or until they are so many; so do
+  -- those with which a worker may go on.
+  local function gather(d, number, k, label)
+    if k.on then
+      local entries = d.ready[k.q] or {}
+      d.ready[k.q] = entries
+      entries[#entries + 1] = number .. ':' .. label
+      return
+    end
     local ids = d.gathered[number] or {}
     d.gathered[number] = ids
-    ids[#ids + 1] = id
+    ids[#ids + 1] = d.json .. '/' .. label
     if #ids >= (k.b or 1) then
       d.gathered[number] = nil
       send(k, ids)
@@ -93,14 +110,14 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local k, arguments = kind(d, r.k), r.x or '[[],\t{}]'
     if item then arguments = '[[' .. redis.call('HGET', prefix .. 'dag.v:' .. place .. ':' .. d.id, item) .. r.y end
     local fields = {'s', 'queued', 'a', before, 'c', now, 'j', k.j, 'n', d.nominal, 'q', k.q, 'tid', k.t, 'x', arguments, 'd', d.id, 'nd', label, 'di', place, 'bn', d.born}
-    for name, value in pairs({it = item, rf = r.f, ko = r.o, ra = before ~= '0' and before or nil}) do
+    for name, value in pairs({it = item, rf = r.f, ko = r.o, ra = before ~= '0' and before or nil, rl = k.on and k.q or nil}) do
       fields[#fields + 1] = name
       fields[#fields + 1] = value
     end
     redis.call('HSET', key, unpack(fields))
     redis.call('ZADD', prefix .. 'timers', carried and math.min(requeue_at, now + CARRIED_MS) or requeue_at, run_id)
     if carried then return end
-    gather(d, r.k, k, d.json .. '/' .. label)
+    gather(d, r.k, k, label)
   end
 
   -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
@@ -203,30 +220,34 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local code = get(d, place)
     if code ~= '.' and code ~= 'o' then return end
     local at, r = 4 * place, record(d, place)
-    local good, bad, skipped = unpack(redis.call('BITFIELD', d.c, 'GET', 'u16', '#' .. at, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2))
+    local bad, skipped, open = unpack(redis.call('BITFIELD', d.c, 'GET', 'u16', '#' .. at + 1, 'GET', 'u16', '#' .. at + 2, 'GET', 'u16', '#' .. at + 3))
+    local good = r.n - bad - skipped - open % EARLY
     local early = (r.r == 'any_failed' and bad > 0) or (r.r == 'any_success' and good > 0)
     if not early and good + bad + skipped < r.n then return end
     local verdict = code == 'o' and 'k' or RULES[r.r](good, bad, skipped)
     if verdict == 'run' then launch(d, place) else settle_unrun(d, place, verdict) end
   end
 
-  -- Each child counts the end on its side, and one parent less to wait for: many of them in one command. Only a child that
-  -- waits for no other, or whose rule may be met early, is looked at.
+  -- Each child counts one parent less to wait for, and on its side an end that was no success: many of them in one command. Only
+  -- a child that waits for no other, or whose rule may be met early, is looked at.
   local function propagate(d, place, from)
     local children, code = record(d, place).c, get(d, place)
-    local side = code == 's' and 0 or code == 'k' and 2 or 1
+    local side, each = code == 'k' and 2 or 1, code == 's' and 1 or 2
     for first = from + 1, #children, AT_ONCE do
       if d.budget <= 0 then return later(d, 'p:' .. place .. ':' .. first - 1) end
       local last, counts = math.min(first + AT_ONCE - 1, #children), {}
       for index = first, last do
         local at, n = 4 * children[index], #counts
-        counts[n + 1], counts[n + 2], counts[n + 3], counts[n + 4] = 'INCRBY', 'u16', '#' .. at + side, 1
-        counts[n + 5], counts[n + 6], counts[n + 7], counts[n + 8] = 'INCRBY', 'u16', '#' .. at + 3, -1
+        if each == 2 then
+          counts[n + 1], counts[n + 2], counts[n + 3], counts[n + 4] = 'INCRBY', 'u16', '#' .. at + side, 1
+          n = n + 4
+        end
+        counts[n + 1], counts[n + 2], counts[n + 3], counts[n + 4] = 'INCRBY', 'u16', '#' .. at + 3, -1
       end
       local sums = redis.call('BITFIELD', d.c, unpack(counts))
-      d.budget, d.via = d.budget - #sums / 2, place
+      d.budget, d.via = d.budget - (last - first + 1), place
       for index = first, last do
-        local open = sums[2 * (index - first + 1)]
+        local open = sums[each * (index - first + 1)]
         if open == 0 or open >= EARLY then decide(d, children[index]) end
       end
       d.via = nil
@@ -287,7 +308,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   end
 
   local function expire(d)
-    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a'}) do redis.call('PEXPIRE', d[letter], key_ttl) end
+    for _, queue in ipairs(redis.call('SMEMBERS', d.r)) do redis.call('PEXPIRE', ready(d, queue), key_ttl) end
+    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a', 'r'}) do redis.call('PEXPIRE', d[letter], key_ttl) end
     redis.call('PEXPIRE', d.key, key_ttl)
     for _, field in ipairs(redis.call('HKEYS', d.m)) do
       local place = string.match(field, '^(%d+)n$')
@@ -329,8 +351,65 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     next_in_line(d.name)
   end
 
-  -- Do what there is to do, within the budget; 1 when a process must take it from here.
-  local function drain(d)
+  -- The next run of a queue that is ready and has no message: the number of its kind, its label, its queue by now, its job.
+  local function next_ready(d, queue)
+    for _ = 1, AT_ONCE do
+      local entry = redis.call('LPOP', ready(d, queue))
+      if not entry then return end
+      local number, label = string.match(entry, '^(%d+):(.*)$')
+      local run = redis.call('HMGET', prefix .. 'run:' .. d.id .. '/' .. label, 's', 'q', 'j')
+      if run[1] == 'queued' then return number, label, run[2], run[3] end
+    end
+  end
+
+  -- Send the message of one more of them; without a queue of one in each.
+  function engine.send_next(d, queue)
+    for _, name in ipairs(queue and {queue} or redis.call('SMEMBERS', d.r)) do
+      local number, label = next_ready(d, name)
+      if number then send(kind(d, number), {d.json .. '/' .. label}) end
+    end
+  end
+
+  -- They are cancelled, or belong to a former run of these nodes.
+  function engine.forget_ready(d)
+    for _, queue in ipairs(redis.call('SMEMBERS', d.r)) do redis.call('DEL', ready(d, queue)) end
+    redis.call('DEL', d.r)
+  end
+
+  -- What is ready in a queue: the first few by message, the rest waits. Where some wait already, their messages are on their way.
+  local function hand_out(d, queue, entries)
+    local key = ready(d, queue)
+    local first = redis.call('EXISTS', key) == 1 and 0 or SENT
+    local spare = taker and not taker.busy and taker.list == queue and 1 or 0
+    for index, entry in ipairs(entries) do
+      if index > spare and index <= spare + first then
+        local number, label = string.match(entry, '^(%d+):(.*)$')
+        send(kind(d, number), {d.json .. '/' .. label})
+      else
+        redis.call('RPUSH', key, entry)
+      end
+    end
+    if #entries > spare + first then redis.call('SADD', d.r, queue) end
+  end
+
+  -- Whoever has ended a node goes on with the next one that is ready, if that one is quick and of the same queue.
+  local function take(d)
+    if not taker or taker.busy then return end
+    taker.busy = true
+    local number, label, queue, job = next_ready(d, taker.list)
+    if not number then return end
+    local run_id = d.id .. '/' .. label
+    local wanted = queue == taker.queue and string.find(taker.quick, '\n' .. job .. '\n', 1, true)
+    local verdict = wanted and taker.claim(run_id) or 'gated'
+    if verdict == 'claimed' then
+      taker.taken = run_id
+    elseif verdict == 'gated' then
+      -- It needs more of a worker than is at hand here.
+      send(kind(d, number), {d.json .. '/' .. label})
+    end
+  end
+
+  local function drained(d)
     while d.budget > 0 do
       local text = d.queue[d.first] or redis.call('LPOP', d.t)
       if not text then break end
@@ -339,6 +418,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     end
     for number, ids in pairs(d.gathered) do send(kind(d, number), ids) end
     d.gathered = {}
+    for queue, entries in pairs(d.ready) do hand_out(d, queue, entries) end
+    d.ready = {}
     for index = d.first, #d.queue do redis.call('RPUSH', d.t, d.queue[index]) end
     if d.bad > 0 then redis.call('HINCRBY', d.key, 'bad', d.bad) end
     local left = (d.settled > 0 or d.rewritten) and redis.call('HINCRBY', d.key, 'left', -d.settled)
@@ -351,6 +432,13 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     -- Whoever ended the node sees to it; a keeper looks at once where much is left, else a moment later.
     redis.call('ZADD', prefix .. 'dags', 'XX', steps and now or now + 1000, d.id)
     return 1
+  end
+
+  -- Do what there is to do, within the budget; 1 when a process must take it from here.
+  local function drain(d)
+    local more = drained(d)
+    take(d)
+    return more
   end
 
   local function item_ended(d, place, item, code, output)

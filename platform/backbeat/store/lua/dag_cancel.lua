@@ -12,6 +12,7 @@ if not d or not d.name or not redis.call('ZSCORE', prefix .. 'dags', d.id) then
   return {-1, now}
 end
 if ARGV[7] == '0' then redis.call('DEL', d.p) end
+if ARGV[7] == '0' then engine.forget_ready(d) end
 redis.call('HDEL', KEYS[1], 'paused')
 d.paused = false
 

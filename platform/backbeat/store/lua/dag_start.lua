@@ -26,7 +26,7 @@ redis.call('HSET', KEYS[1], 's', 'running', 'a', '1', 'st', now, 'dg', nodes)
 redis.call('HINCRBY', KEYS[2], '#users', 1)
 redis.call('PERSIST', KEYS[2])
 -- Keys of a former DAG run of this id are out of date.
-for _, letter in ipairs({'k', 'o', 't', 'p', 'l', 'm', 'a'}) do redis.call('DEL', prefix .. 'dag.' .. letter .. ':' .. id) end
+for _, letter in ipairs({'k', 'o', 't', 'p', 'l', 'm', 'a', 'r'}) do redis.call('DEL', prefix .. 'dag.' .. letter .. ':' .. id) end
 redis.call('DEL', prefix .. 'dag:' .. id)
 -- What a rerun needs to open the run again, when it is long gone from the ledger.
 for _, field in ipairs({'q', 'tid', 'x', 'c'}) do redis.call('HSET', prefix .. 'dag:' .. id, field, redis.call('HGET', KEYS[1], field) or '') end
