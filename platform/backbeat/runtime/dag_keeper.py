@@ -48,7 +48,8 @@ class DagKeeper:
             self.store.dags.cancel(look.run_id, "timed_out")
         advance(self.store, look.run_id)
         try:
-            mend(self.store, look.run_id)
+            # The graph must be read for it, which takes longer than many a DAG run.
+            mend(self.store, look.run_id, look.now - LOOK_EVERY * 1000)
         except BackbeatError as error:
             log.error("DAG run %s can't be looked after: %s", look.run_id, error)  # noqa: TRY400 - our own sentence says it all
 

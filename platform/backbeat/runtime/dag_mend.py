@@ -22,13 +22,15 @@ TRIES = 20
 """How often a rewrite is worked out anew because some node moved meanwhile."""
 
 
-def mend(store: Store, run_id: str) -> bool:
+def mend(store: Store, run_id: str, began_by: float = float("inf")) -> bool:
     """Set a DAG run going again that waits for nothing: a script broke off, or runs were lost with a server's last second.
 
-    True when something was mended. What is in order is left alone.
+    True when something was mended. What is in order is left alone, and what began after `began_by` (epoch ms).
     """
     seen = store.dags.see(run_id)
     if seen is None or not seen.active or seen.steps_left or seen.questions or "paused" in seen.facts or "cancel" in seen.facts:
+        return False
+    if int(seen.facts["st"]) > began_by:
         return False
     dag = graph_of(store, seen)
     gone, steps = _gone(store, seen, dag)
