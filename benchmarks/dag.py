@@ -20,6 +20,7 @@ when it can't be). Dask keeps everything in memory; Prefect has a server with SQ
 """
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -280,6 +281,8 @@ def outside(options: Any) -> dict[str, list[dict[str, Any]]]:
         width, graph = (options.fan, options.graph) if way == "dask" else (min(options.fan, 200), None)
         with harness.folder() as place:
             env = {"PREFECT_HOME": str(place), "PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+            # Its server takes longer to start than the 20 seconds for which it waits by itself. That time is not counted.
+            env["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
             arguments = [way, width, place / "stamps", *([graph.resolve()] if graph else [])]
             side = lambda arguments=arguments, env=env: harness.side(  # noqa: E731 - a name for what is handed on
                 "dag_outside.py", *arguments, ours=False, env=env, python=python
@@ -461,6 +464,8 @@ def site(broker: str = "redis", *more: str, children: int = 2) -> Iterator[Site]
             yield made
         finally:
             made.deployment.stop()
+            # Celery's results say goodbye to their server as they go, which must be there then.
+            gc.collect()
             if rabbit:
                 rabbit.stop()
             redis.stop()
