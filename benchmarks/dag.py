@@ -6,7 +6,8 @@ usage: dag.py [--rounds 3] [--fan 1000] [--layer 100] [--graph FILE] [--plan FIL
 Equal for all: one Redis-compatible server (append-only file, everysec) for queues, results and the ledger, one worker
 process with two children, no-op functions that note begin and end in a file by one clock; Celery's tasks ignore their
 results, which is the cheapest that canvas can be. Ours claims each node, keeps its state in the ledger and tells history,
-which a keeper records meanwhile on the same two cores; before anybody's turn the keeper has caught up. "history later" lets it
+which a keeper records meanwhile on the same two cores; a worker goes on from node to node as it does by default (decision
+043), where every task of Celery's has a message; before anybody's turn the keeper has caught up. "history later" lets it
 sleep until the last node has ended, as a keeper on another machine would not be felt. Times go from the first begin to the last
 end. The bare rate is that of Celery's own task whose messages all wait in the queue before the first one runs: "x bare" is
 a graph's time by the time that so many bare tasks take. "batch" is the same graph of a job with @job(batch=100), whose nodes
@@ -387,6 +388,7 @@ def ratios_of(figures: Any) -> dict[str, float]:
     pair("rabbitmq hop time: canvas by ledger", "p50_ms", "rabbitmq hop, canvas", "rabbitmq hop, ledger")
     pair("rabbitmq crowded hop time: canvas by ledger", "mean_ms", "rabbitmq crowded hop, canvas", "rabbitmq crowded hop, ledger")
     pair("rabbitmq hop time: celery chain", "p50_ms", "rabbitmq hop, canvas", "rabbitmq hop, celery chain")
+    pair("rabbitmq hop time, ledger: celery chain", "p50_ms", "rabbitmq hop, ledger", "rabbitmq hop, celery chain")
     for length in LENGTHS:
         name = f"rabbitmq chains of {length}"
         pair(f"{name} rate: canvas by ledger", "nodes_per_s", f"{name}, canvas", f"{name}, ledger")
