@@ -16,7 +16,7 @@ from backbeat.store.events import FRESH, EventStreams, RawEvent
 
 log = logging.getLogger("backbeat.keeper")
 
-BATCH = 8_000
+BATCH = 4_000
 """Events that are recorded together: enough that a transaction's own cost does not count, few enough for little memory."""
 A_STREAM = 100
 """Entries that are read from each stream at a time, so that one busy slot does not hold up the others. One may hold 25 events."""
