@@ -14,6 +14,7 @@ from celery.worker.consumer import Consumer
 
 from backbeat.runtime import going_on
 from backbeat.runtime.claims import leave_to_another, request_of
+from backbeat.runtime.handing import hand_at_once
 from backbeat.runtime.kombu_redis import GARBAGE, for_worker
 from backbeat.runtime.request import JobRequest
 from backbeat.runtime.unacked import later_in_loop
@@ -96,6 +97,11 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         """
         options = {"confirm_publish": False} if self.app.conf.broker_transport_options.get("confirm_publish") else {}
         return self.ensure_connected(self.app.connection(url, heartbeat=heartbeat, transport_options=options))
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Celery's event loop is about to begin; the pool has registered already."""
+        super().register_with_event_loop(hub)
+        hand_at_once(self.pool, hub)
 
     def on_send_event_buffered(self) -> None:
         """A task event waits to be sent: with all others of the next moment, since sending costs more than the task."""
