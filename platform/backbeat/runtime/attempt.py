@@ -12,14 +12,14 @@ from typing import Any
 from celery.exceptions import Ignore, Reject, Retry
 
 from backbeat.conf import settings
-from backbeat.core.message import VERSION
+from backbeat.core.message import VERSION, dumps
 from backbeat.core.retry import next_delay
 from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.core.when import from_ms
 from backbeat.errors import NewerMessage
 from backbeat.runtime import going_on
-from backbeat.runtime.canvas import is_node, let_go
+from backbeat.runtime.canvas import canvas_in, is_node, let_go
 from backbeat.runtime.claims import claimed, foreign_fields, put_off, refuse
 from backbeat.runtime.context import CurrentRun, running
 from backbeat.runtime.dag_node import DagNode
@@ -28,18 +28,18 @@ from backbeat.runtime.hiding import Hiding
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
 from backbeat.runtime.logs import AttemptLog
-from backbeat.runtime.outcome import Outcome, cause, given_back
+from backbeat.runtime.outcome import NOTHING, Outcome, cause, given_back
+from backbeat.runtime.owed import FINISH_PATIENCE, owed
 from backbeat.runtime.place import Stop
 from backbeat.runtime.redeliver import message_of
 from backbeat.runtime.second_gate import TurnedAway, second_gate
 from backbeat.runtime.working import Result, undisturbed, was_killed, work_through
-from backbeat.store.ledger import Claim, Offer
+from backbeat.store.ledger import Claim, Ending, Offer
 from backbeat.store.store import Store, open_store
 
 log = logging.getLogger("backbeat.worker")
 
-FINISH_PATIENCE = 3600.0
-"""Seconds for which a finished attempt waits for Redis: the work is done, and nobody else can be told meanwhile."""
+_NOTHING = dumps(NOTHING.data())
 REJECTED_DELAY = 1.0
 """Seconds until a run is tried again whose task asked Celery to give its message back."""
 
@@ -118,6 +118,10 @@ class Attempt:
             return None
         return going_on.offer(self.fields["j"], time.monotonic() - self._begun_at)
 
+    def ending(self, outcome: Outcome, log_text: str, retry_in: float | None = None) -> Ending:
+        """The same end, to be told together with others."""
+        return Ending(self.run_id, self.number, outcome.state, told(outcome, log_text), retry_in)
+
     def release(self, outcome: Outcome, log_text: str = "", delay: float = 0.0, at_least: int = 0) -> bool:
         """Give the run back, for another attempt at once or after `delay` seconds; True when it was still ours.
 
@@ -135,6 +139,11 @@ class Attempt:
     def retry_delay(self, outcome: Outcome) -> float | None:
         """Seconds until the next attempt by the job's policy, or None when there is none."""
         return delay_by_policy(self.template, self.tries, outcome)
+
+
+def told(outcome: Outcome, log_text: str) -> str:
+    """What the event of an end tells, as JSON text."""
+    return _NOTHING if outcome is NOTHING and not log_text else dumps(outcome.data(log_text))
 
 
 def tries_of(fields: Mapping[str, str]) -> int:
@@ -215,6 +224,9 @@ def _end(task: Any, attempt: Attempt, done: Result, log_text: str) -> Any:
     if isinstance(error, Reject) and error.requeue:
         attempt.release(outcome, log_text, REJECTED_DELAY)
         raise Ignore
+    if _may_wait(task.request, attempt, error):
+        owed.owe(attempt.store.ledger, attempt.ending(outcome, log_text))
+        return done.value
     delay = retry_in(attempt, done)
     if not attempt.finish(outcome, delay, log_text):
         log.warning("run %s: attempt %d was taken over; its outcome is dropped", attempt.run_id, attempt.number)
@@ -227,6 +239,11 @@ def _end(task: Any, attempt: Attempt, done: Result, log_text: str) -> Any:
     if delay is not None:
         raise Retry(exc=cause(error), when=delay)
     raise done.for_celery
+
+
+def _may_wait(request: Any, attempt: Attempt, error: BaseException | None) -> bool:
+    """Whether nobody waits for this end: no result that Celery would tell of, no child in a graph or in canvas."""
+    return owed.busy and error is None and attempt.node is None and bool(request.ignore_result) and not canvas_in(request)
 
 
 def retry_in(attempt: Attempt, done: Result) -> float | None:

@@ -25,6 +25,7 @@ from backbeat.runtime.gates import told
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE, insist
 from backbeat.runtime.outcome import failed
+from backbeat.runtime.owed import owed
 from backbeat.runtime.submit import template_of
 from backbeat.store.ledger import Claim
 from backbeat.store.store import Store, open_store
@@ -50,11 +51,15 @@ def claimed(store: Store, request: Any, stock: Mapping[str, str] | None) -> Clai
     who, worker, canvas = who_claims(), request.hostname or "", canvas_in(request)
     lease = settings().run_lease
 
-    def ask(gate: str = "") -> Claim:
-        write = lambda: store.ledger.claim(  # noqa: E731 - a name for what is repeated
-            request.id, INCARNATION, lease, worker, stock, who=who, canvas=canvas, gate=gate
+    def write(gate: str) -> Claim:
+        claim = store.ledger.claim(
+            request.id, INCARNATION, lease, worker, stock, who=who, canvas=canvas, gate=gate, after=owed.ending
         )
-        return insist(write, CLAIM_PATIENCE)
+        owed.paid(claim.ended)
+        return claim
+
+    def ask(gate: str = "") -> Claim:
+        return insist(lambda: write(gate), CLAIM_PATIENCE, owed.doubt)
 
     try:
         claim = ask()

@@ -16,15 +16,15 @@ from celery.exceptions import Ignore, Reject
 from kombu.utils import json as celery_json
 
 from backbeat.conf import settings
-from backbeat.core.message import dumps
 from backbeat.core.state import RunState
 from backbeat.runtime.alarm import alarm
-from backbeat.runtime.attempt import FINISH_PATIENCE, REJECTED_DELAY, Attempt, refuse_newer, retry_in, turned_away
+from backbeat.runtime.attempt import REJECTED_DELAY, Attempt, refuse_newer, retry_in, turned_away
 from backbeat.runtime.claims import claimed_together, put_off
 from backbeat.runtime.hands import Hand, Why, at_work, closing
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
-from backbeat.runtime.outcome import NOTHING, Outcome, given_back
+from backbeat.runtime.outcome import Outcome, given_back
+from backbeat.runtime.owed import FINISH_PATIENCE
 from backbeat.runtime.place import Stop, here
 from backbeat.runtime.second_gate import TurnedAway
 from backbeat.runtime.working import Result, undisturbed, work_through
@@ -35,7 +35,6 @@ log = logging.getLogger("backbeat.worker")
 
 KEEP_BACK = 0.01
 """Seconds for which the end of a run may wait for the next ones. What a crash takes along of it is done again."""
-_NOTHING = dumps(NOTHING.data())
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the runs that wait for their turn are still ours, and still wanted."""
 
@@ -126,7 +125,7 @@ class Group:
             self._flush()
 
     def _note(self, attempt: Attempt, outcome: Outcome, log_text: str, delay: float | None = None) -> None:
-        self._ended.append(Ending(attempt.run_id, attempt.number, outcome.state, _told(outcome, log_text), delay))
+        self._ended.append(attempt.ending(outcome, log_text, delay))
 
     def _flush(self) -> None:
         """Tell the ledger what has ended since the last time."""
@@ -181,10 +180,6 @@ class Group:
             self._note(attempt, Outcome(RunState.CANCELLED), log_text)
         else:
             attempt.release(given_back(Why.CLOSING), log_text)
-
-
-def _told(outcome: Outcome, log_text: str) -> str:
-    return _NOTHING if outcome is NOTHING and not log_text else dumps(outcome.data(log_text))
 
 
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ from backbeat.core.shard import slots_of, wanted
 from backbeat.errors import ConfigurationError
 from backbeat.runtime.insist import OUTAGE
 from backbeat.store.leases import Lease, Leases, living
-from backbeat.store.vitals import Call
+from backbeat.store.scripts import Call
 
 log = logging.getLogger("backbeat.beat")
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backbeat.runtime.insist import OUTAGE
-from backbeat.store.scripts import run_many
+from backbeat.store.scripts import Call, run_many
 from backbeat.store.slots import Slots
-from backbeat.store.vitals import Call, Vitals
+from backbeat.store.vitals import Vitals
 
 log = logging.getLogger("backbeat")
 

@@ -12,8 +12,7 @@ from redis.connection import ConnectionPool
 from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from backbeat.store.cluster import pool_of, sorted_out
-from backbeat.store.scripts import run_many
-from backbeat.store.vitals import Call
+from backbeat.store.scripts import Call, run_many
 
 
 class Conversation:
@@ -40,7 +39,7 @@ class Conversation:
     def ask(self, calls: Sequence[Call]) -> None:
         """Send scripts, all for one slot, and wait for nothing."""
         connection = self._connection_to(calls[0][1][0])
-        packed = connection.pack_commands([("EVALSHA", one.sha, len(keys), *keys, *argv) for one, keys, argv in calls])
+        packed = connection.pack_commands([one.command(keys, argv) for one, keys, argv in calls])
         # redis-py's own question whether the connection lives would take an answer of ours for its own.
         waiting = any(other is connection for other, _ in self._asked)
         connection.send_packed_command(packed, check_health=not waiting)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backbeat.store.layout import layout_key, verify
-from backbeat.store.scripts import run_many, script
+from backbeat.store.scripts import Call, run_many, script
 from backbeat.store.slots import Slots
-from backbeat.store.vitals import Call
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from typing import Any
 from backbeat.core.keys import SlotKeys
 from backbeat.core.message import dumps
 from backbeat.core.state import LOSSES_BEFORE_QUARANTINE, RunState
-from backbeat.store.scripts import run_many, script
+from backbeat.store.scripts import Call, run_many, script
 from backbeat.store.slots import Slots
-from backbeat.store.vitals import Call
 
 PACKED = "\x1f"
 """Between the names and values of a run that was only fired; JSON and names never hold it."""
@@ -26,6 +25,8 @@ class Claim:
     again, with its keys and its message) or `waits`."""
     now: int
     fields: Mapping[str, str]
+    ended: bool = False
+    """Whether an attempt that was to end first was still ours to end."""
 
     @property
     def won(self) -> bool:
@@ -146,18 +147,25 @@ class Ledger:
         who: str = "",
         canvas: str = "",
         gate: str = "",
+        after: Ending | None = None,
     ) -> Claim:
         """Try to become the one who works on a run, for `lease` seconds at first.
 
         `stock` gives the fields of a run for a message that no Backbeat process made; without it a claim creates nothing.
         `who` is `<process id>.<number>`; asked again by the same one, a claim that was won is won still. `canvas` is what
         the message knows and the run does not: what comes after it. `gate` is what the verdict `gated` asks for.
+        `after` is an attempt of the holder's that ends first, in the same round trip; see `finish_many`.
         """
         keys = self.slots.of(run_id)
         made = dumps([str(part) for pair in stock.items() for part in pair]) if stock is not None else ""
         argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail(), who, canvas, gate]
-        verdict, now, *flat = script("claim")(self.slots.client, [keys.run(run_id), keys.timers], argv)
-        return Claim(str(verdict), int(now), _mapping(flat))
+        call: Call = (script("claim"), [keys.run(run_id), keys.timers], argv)
+        if after is None:
+            one, *with_these = call
+            verdict, now, *flat = one(self.slots.client, *with_these)
+            return Claim(str(verdict), int(now), fields_of(_mapping(flat)))
+        ended, (verdict, now, *flat) = run_many(self.slots.client, [self._ending(holder, [after]), call])
+        return Claim(str(verdict), int(now), fields_of(_mapping(flat)), ended=len(ended) > 1)
 
     def claim_many(self, run_ids: Sequence[str], holder: str, lease: float, worker: str, who: str) -> dict[str, Claim]:
         """Claim the runs of one slot that one message carries; those that were won. See `claim` for the rest."""
@@ -168,11 +176,8 @@ class Ledger:
 
     def finish_many(self, holder: str, endings: Sequence[Ending]) -> set[str]:
         """End several attempts in one slot; the runs that were still ours to end. See `finish` for the rest."""
-        keys = self.slots.of(endings[0].run_id)
-        argv: list[Any] = [keys.prefix, holder, *self._tail()]
-        for ending in endings:
-            argv += ending.argv
-        _, *won = script("finish_many")(self.slots.client, [keys.timers], argv)
+        one, keys, argv = self._ending(holder, endings)
+        _, *won = one(self.slots.client, keys, argv)
         return set(map(str, won))
 
     def finish(
@@ -330,6 +335,13 @@ class Ledger:
         calls: list[Call] = [(look, [of(one).run(one), f"{of(one).prefix}done:{one}"], []) for one in run_ids]
         told = run_many(self.slots.client, calls) if calls else []
         return {run_id: RunState(state) for run_id, state in zip(run_ids, told, strict=True) if state}
+
+    def _ending(self, holder: str, endings: Sequence[Ending]) -> Call:
+        keys = self.slots.of(endings[0].run_id)
+        argv: list[Any] = [keys.prefix, holder, *self._tail()]
+        for ending in endings:
+            argv += ending.argv
+        return script("finish_many"), [keys.timers], argv
 
     def _tail(self) -> tuple[str, int, int]:
         return self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms

@@ -13,7 +13,6 @@ from importlib.resources import files
 from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 from redis.exceptions import NoScriptError, ResponseError
 
 from backbeat.store.cluster import Cluster, servers
@@ -25,7 +24,7 @@ _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 
 
 class Script:
-    """One Lua file. Call it on a client for the reply, or on a pipeline to queue it."""
+    """One Lua file. Call it on a client for the reply."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -39,16 +38,18 @@ class Script:
         # The server names scripts by this hash; it protects nothing.
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, client: Redis | Pipeline, keys: Sequence[str], argv: Sequence[Any]) -> Any:
-        self._check("KEYS", self.keys, keys)
-        self._check("ARGV", self.argv, argv)
-        if isinstance(client, Pipeline):
-            return client.evalsha(self.sha, len(keys), *keys, *argv)
+    def __call__(self, client: Redis, keys: Sequence[str], argv: Sequence[Any]) -> Any:
         try:
-            return asked(client, "EVALSHA", self.sha, len(keys), *keys, *argv)
+            return asked(client, *self.command(keys, argv))
         except NoScriptError:
             # Not run, so it is safe to send again: a restarted server has forgotten its scripts.
             return asked(client, "EVAL", self.source, len(keys), *keys, *argv)
+
+    def command(self, keys: Sequence[str], argv: Sequence[Any]) -> tuple[Any, ...]:
+        """What the server is sent. Raises TypeError when the signature wants other keys or arguments."""
+        self._check("KEYS", self.keys, keys)
+        self._check("ARGV", self.argv, argv)
+        return "EVALSHA", self.sha, len(keys), *keys, *argv
 
     def _check(self, what: str, names: Sequence[str], given: Sequence[Any]) -> None:
         open_ended = bool(names) and names[-1] == "..."
@@ -68,27 +69,28 @@ def asked_together(client: Redis, commands: Sequence[Sequence[Any]]) -> list[Any
     What lies around it in redis-py (its retries, which we don't use, and its own metering) takes longer than the connection, and
     every run pays for it several times.
     """
+    answers = _exchange(client, commands)
+    for answer in answers:
+        if isinstance(answer, ResponseError):
+            raise answer
+    return answers
+
+
+def _exchange(client: Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """The answers, errors of commands among them."""
     if isinstance(client, Cluster):
-        return _checked([answer for (answer,) in client.together([[command] for command in commands])])
+        return [answer for (answer,) in client.together([[command] for command in commands])]
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
         connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]  # redis-py says nothing of it
-        answers = [_answer(connection) for _ in commands]
+        return [_answer(connection) for _ in commands]
     except BaseException:
         # A time limit may strike between question and answer; the next to use this connection must not read that answer.
         connection.disconnect()  # type: ignore[no-untyped-call]  # as above
         raise
     finally:
         pool.release(connection)
-    return _checked(answers)
-
-
-def _checked(answers: list[Any]) -> list[Any]:
-    for answer in answers:
-        if isinstance(answer, ResponseError):
-            raise answer
-    return answers
 
 
 def _answer(connection: Any) -> Any:
@@ -133,7 +135,11 @@ def load_all(client: Redis) -> None:
         pipe.execute()
 
 
-def run_many(client: Redis, calls: Sequence[tuple[Script, Sequence[str], Sequence[Any]]]) -> list[Any]:
+Call = tuple[Script, Sequence[str], Sequence[Any]]
+"""A script with its KEYS and its ARGV."""
+
+
+def run_many(client: Redis, calls: Sequence[Call]) -> list[Any]:
     """Several scripts in one round trip, replies in order. A server that forgot them is taught, and asked again."""
     replies = _pipelined(client, calls)
     if any(isinstance(reply, NoScriptError) for reply in replies):
@@ -147,8 +153,5 @@ def run_many(client: Redis, calls: Sequence[tuple[Script, Sequence[str], Sequenc
     return replies
 
 
-def _pipelined(client: Redis, calls: Sequence[tuple[Script, Sequence[str], Sequence[Any]]]) -> list[Any]:
-    pipe = client.pipeline(transaction=False)
-    for one, keys, argv in calls:
-        one(pipe, keys, argv)
-    return pipe.execute(raise_on_error=False)
+def _pipelined(client: Redis, calls: Sequence[Call]) -> list[Any]:
+    return _exchange(client, [one.command(keys, argv) for one, keys, argv in calls])

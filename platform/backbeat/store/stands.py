@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backbeat.store.scripts import run_many, script
+from backbeat.store.scripts import Call, run_many, script
 from backbeat.store.slots import Slots
-from backbeat.store.vitals import Call
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from backbeat.core.message import dumps
-from backbeat.store.scripts import Script, script
+from backbeat.store.scripts import Call, script
 from backbeat.store.slots import Slots
 
 FADE_MS = 60_000
 """How long a process that died without a word is still shown, at least."""
-
-Call = tuple[Script, Sequence[str], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,13 @@ local ask = {
   prefix = ARGV[1], timers = KEYS[2], holder = ARGV[3], lease_ms = ARGV[4], worker = ARGV[5],
   direct = ARGV[7], requeue_ms = ARGV[8], key_ttl = ARGV[9], who = ARGV[10],
 }
+if ARGV[6] == '' and ARGV[11] == '' and ARGV[12] == '' and redis.call('EXISTS', ARGV[1] .. 'limits') == 0 then
+  local packed = claim_packed(ask, ARGV[2], now)
+  if packed then
+    redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[2])
+    return {'claimed', now, 'a', '1', 'w', ARGV[5], 'who', ARGV[10], 'p', packed}
+  end
+end
 local verdict = claim_run(ask, ARGV[2], now, ARGV[6], ARGV[11], ARGV[12])
 local node = verdict == 'claimed' and redis.call('HMGET', KEYS[1], 'd', 'rl') or {}
 if node[2] and redis.call('EXISTS', ARGV[1] .. 'dag.q:' .. node[2] .. ':' .. node[1]) == 1 then

@@ -2,7 +2,6 @@
 -- Win the runs of one message, each by the rules of claim.lua; those that could not be won are missing in the answer.
 -- One whose job has limits stays queued, and comes again by itself.
 -- No start is told of them: their ends, which are near, tell everything.
--- A run that nobody has touched since it was fired stays packed until its end: nothing of all that claim_run asks can be in it.
 -- include: common
 -- include: claiming
 local now = now_ms()
@@ -15,13 +14,8 @@ local limited = redis.call('EXISTS', prefix .. 'limits') == 1
 local reply, timers = {now}, {}
 for i = 9, #ARGV do
   local id, key = ARGV[i], prefix .. 'run:' .. ARGV[i]
-  local packed = not limited and take_untouched(key)
-  if packed and string.find(packed, '\31dl\31', 1, true) then
-    redis.call('HSET', key, 's', 'queued', 'p', packed)
-    packed = false
-  end
+  local packed = not limited and claim_packed(ask, id, now)
   if packed then
-    redis.call('HSET', key, 's', 'running', 'a', '1', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who, 'p', packed)
     timers[#timers + 1] = now + ask.lease_ms
     timers[#timers + 1] = id
     reply[#reply + 1] = {id, 'a', '1', 'w', ask.worker, 'who', ask.who, 'p', packed}

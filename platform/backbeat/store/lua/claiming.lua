@@ -41,3 +41,18 @@ local function claim_run(ask, run_id, now, stock, canvas, gate)
   if not ask.quiet then redis.call('HSET', key, 'se', tell(ask.prefix, 'started', run_id, now, {})) end
   return 'claimed'
 end
+
+-- A run that nobody has touched since it was fired stays packed until its end: nothing of all that claim_run asks can be in it but a
+-- start deadline, and its slot has no limits. Returns its packed facts, or nothing: ask claim_run.
+local function claim_packed(ask, run_id, now)
+  local key = ask.prefix .. 'run:' .. run_id
+  local packed = take_untouched(key)
+  if not packed then return nil end
+  if string.find(packed, '\31dl\31', 1, true) then
+    redis.call('HSET', key, 's', 'queued', 'p', packed)
+    return nil
+  end
+  redis.call('HSET', key, 's', 'running', 'a', '1', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who, 'p', packed)
+  if not ask.quiet then redis.call('HSET', key, 'se', tell_packed(ask.prefix, 'started', run_id, packed, now, ask.worker, now, {})) end
+  return packed
+end

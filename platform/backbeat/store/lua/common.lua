@@ -18,7 +18,7 @@ local function take_untouched(key)
   return redis.call('TYPE', key).ok == 'string' and redis.call('GETDEL', key)
 end
 
--- Whoever touches a run opens it first. The text may stand in a field as well: claim_many and fires that have to wait leave it.
+-- Whoever touches a run opens it first. The text may stand in a field as well: claims that nothing speaks against and fires that have to wait leave it.
 local function open_run(key)
   local packed, fields = take_untouched(key), {'s', 'queued'}
   if not packed then
@@ -72,6 +72,17 @@ local function tell(prefix, kind, run_id, now, extra)
       fields[#fields + 1] = '.' .. run[i]
       fields[#fields + 1] = run[i + 1]
     end
+  end
+  for i = 1, #extra do fields[#fields + 1] = extra[i] end
+  return redis.call('XADD', prefix .. 'events', '*', unpack(fields))
+end
+
+-- The same of the first attempt at a run that is packed still: what `tell` would tell if it were opened.
+local function tell_packed(prefix, kind, run_id, packed, now, worker, began, extra)
+  local fields, name = {'k', kind, 'r', run_id, 't', now, '.a', '1', '.w', worker, '.st', began}, true
+  for part in string.gmatch(packed, '[^\31]+') do
+    fields[#fields + 1] = name and '.' .. part or part
+    name = not name
   end
   for i = 1, #extra do fields[#fields + 1] = extra[i] end
   return redis.call('XADD', prefix .. 'events', '*', unpack(fields))
