@@ -160,7 +160,9 @@ def violations(facts: list[tuple[str, str, str, int]]) -> set[str]:
     return found
 
 
-def publish_before_record(ledger: Ledger, run_id: str, fields: Mapping[str, Any], message: str, delay: float = 0.0) -> Any:
+def publish_before_record(
+    ledger: Ledger, run_id: str, fields: Mapping[str, Any], message: str, delay: float = 0.0, _: str = ""
+) -> Any:
     """What a careless author would write: the message first, then the run."""
     ledger.slots.client.lpush(fields["q"], message)
     return _submit(ledger, run_id, fields, "", delay)

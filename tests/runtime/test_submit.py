@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from redis.connection import AbstractConnection as Connection
 
 from backbeat import conf, job, submit
+from backbeat.core.job import JobSpec
 from backbeat.core.state import RunState
 from backbeat.errors import ConfigurationError
 from backbeat.runtime import provided
@@ -70,3 +72,31 @@ def test_without_a_database_nothing_can_wait_for_its_commit(store: Store, monkey
 
     with pytest.raises(ConfigurationError, match=r"expected Django with 'backbeat.admin' among INSTALLED_APPS"):
         submit("billing.pay", args=[1], on_commit=True)
+
+
+def test_policies_that_were_changed_elsewhere_count_from_the_next_run(store: Store) -> None:
+    submit("billing.pay", args=[1])
+    submit("billing.pay", args=[2])
+    elsewhere = Store(store.slots)
+    elsewhere.index.put(JobSpec("billing.pay", "billing.pay", pool="elsewhere"))
+
+    submit("billing.pay", args=[3])
+
+    assert (queued(store), store.slots.client.llen("elsewhere.p5")) == (2, 1)
+    elsewhere.index.put(JobSpec("billing.pay", "billing.pay", pool="third"))
+    submit("billing.pay", args=[4])
+    assert store.slots.client.llen("third.p5") == 1
+    elsewhere.index.forget("billing.pay", [])
+    submit("billing.pay", args=[5])
+    assert queued(store) == 3, "what the code says counts again"
+
+
+def test_who_asks_again_asks_redis_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit("billing.pay", args=[1])
+    asked: list[object] = []
+    send = Connection.send_packed_command
+    monkeypatch.setattr(Connection, "send_packed_command", lambda *args, **options: asked.append(1) or send(*args, **options))
+
+    submit("billing.pay", args=[2])
+
+    assert len(asked) == 1

@@ -128,15 +128,19 @@ def prepare(
     `facts` are more fields of the run, as the ledger names them. `policies` (text of a template) are those of a job that is
     not defined here.
     """
-    template = template_of(store, job, policies)
-    if priority is not None:
-        template = replace(template, priority=priority_of(priority))
-    store.index.keep_template(run_id, template, job)
-    fields = fields_of(template, job, reason=reason, keyed=keyed, send=send) | {"x": arguments} | dict(facts or {})
-    outline = replace(template.outline, queue=fields["q"], ignore_result="res" not in fields) if facts else template.outline
-    message = envelope(outline, run_id, arguments, slot=store.slots.of(run_id).slot) if send else ""
-    created, _ = store.ledger.submit(run_id, fields, message, delay)
-    return template, created
+    in_force, template = _as_heard(store, job, run_id, policies)
+    while True:
+        template = template or template_of(store, job, policies)
+        if priority is not None:
+            template = replace(template, priority=priority_of(priority))
+        store.index.keep_template(run_id, template, job)
+        fields = fields_of(template, job, reason=reason, keyed=keyed, send=send) | {"x": arguments} | dict(facts or {})
+        outline = replace(template.outline, queue=fields["q"], ignore_result="res" not in fields) if facts else template.outline
+        message = envelope(outline, run_id, arguments, slot=store.slots.of(run_id).slot) if send else ""
+        created, state = store.ledger.submit(run_id, fields, message, delay, in_force)
+        if state != "changed":
+            return template, created
+        in_force, template = "", None
 
 
 @outage_told
@@ -149,6 +153,19 @@ def template_of(store: Store, job: str, policies: str = "") -> Template:
     if not text:
         raise _unknown(job)
     return read(text)
+
+
+def _as_heard(store: Store, job: str, run_id: str, policies: str) -> tuple[str, Template | None]:
+    """A job's policies as this process heard of them before, and what the script that makes the run must find in force.
+
+    One question less for whoever asks often. Nothing for a run whose id, given by its caller, puts it into another slot.
+    """
+    if store.slots.of(run_id) is not store.slots.of(job):
+        return "", None
+    in_force, known = store.index.heard_of(job)
+    text = "" if known or not in_force else policies_of(job) or policies
+    template = read(text) if text else known
+    return (in_force, template) if template else ("", None)
 
 
 def checked_arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:

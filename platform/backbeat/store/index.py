@@ -15,11 +15,12 @@ from backbeat.store.calendars import Calendars
 from backbeat.store.conversation import Conversation
 from backbeat.store.edits import Edits
 from backbeat.store.leases import Lease
-from backbeat.store.scripts import asked, run_many, script
+from backbeat.store.scripts import Call, asked, run_many, script
 from backbeat.store.slots import Slots
-from backbeat.store.vitals import Call
 
 PUT_BATCH = 500
+NONE = "NONE"
+"""In place of the name of a job's policies: it has none, but by code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class ScheduleIndex:
         self._edits = Edits(slots)
         self._templates: dict[tuple[int, str], Template] = {}
         self._limits: dict[tuple[int, str], str] = {}
+        self._heard: dict[str, str] = {}
 
     def put(self, spec: JobSpec, since: Mapping[str, int] | None = None) -> None:
         """Write a job's schedules; see `put_many`."""
@@ -150,7 +152,14 @@ class ScheduleIndex:
         """The policies in force for a job, or None when no such job is defined."""
         keys = self.slots.of(job)
         template_id = asked(self.slots.client, "HGET", keys.jobs, job)
+        self._heard[job] = NONE if template_id is None else str(template_id)
         return None if template_id is None else self.template(keys.slot, str(template_id))
+
+    def heard_of(self, job: str) -> tuple[str, Template | None]:
+        """The policies of a job as this process last heard, and their name for whoever checks it; an empty name for nothing."""
+        name = self._heard.get(job, "")
+        template = self._templates.get((self.slots.of(job).slot, name))
+        return (name, template) if template is not None or name == NONE else ("", None)
 
     def forget(self, job: str, schedule_ids: Iterable[str]) -> None:
         """Take a whole job out, and with it the count of its runs."""

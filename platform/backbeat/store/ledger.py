@@ -115,11 +115,26 @@ class Ledger:
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
 
-    def submit(self, run_id: str, fields: Mapping[str, Any], message: str, delay: float = 0.0) -> tuple[bool, str]:
-        """Create a run and hand its message over. Returns (created, state); an id that exists is left as it is."""
+    def submit(
+        self, run_id: str, fields: Mapping[str, Any], message: str, delay: float = 0.0, in_force: str = ""
+    ) -> tuple[bool, str]:
+        """Create a run and hand its message over. Returns (created, state); an id that exists is left as it is.
+
+        `in_force` names the policies that the job has as this process heard; when it has others by now, the state is `changed`.
+        """
         keys = self.slots.of(run_id)
         flat = [str(part) for pair in fields.items() for part in pair]
-        argv = [keys.prefix, run_id, self.slots.direct_flag, self.slots.requeue_ms, round(delay * 1000), message, dumps(flat)]
+        argv = [
+            keys.prefix,
+            run_id,
+            self.slots.direct_flag,
+            self.slots.requeue_ms,
+            round(delay * 1000),
+            message,
+            dumps(flat),
+            fields["j"] if in_force else "",
+            in_force,
+        ]
         _, created, state = script("submit")(self.slots.client, [keys.run(run_id), keys.timers], argv)
         return bool(created), str(state)
 
