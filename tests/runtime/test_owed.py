@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backbeat import conf
+from backbeat import conf, job
 from backbeat.core.state import RunState
 from backbeat.runtime import owed as module
 from backbeat.runtime.claims import claimed
@@ -18,6 +18,9 @@ from backbeat.store.ledger import Ending
 from backbeat.store.store import Store, open_store
 from tests.runtime.test_claims import submit
 from tests.support.eventually import eventually
+from tests.support.jobs import no_jobs
+
+__all__ = ["no_jobs"]
 
 pytestmark = pytest.mark.redis
 DONE, NEXT = "jobs.pay:done", "jobs.pay:a"
@@ -61,6 +64,7 @@ def test_a_process_pays_before_it_rests(store: Store) -> None:
     os.close(reading), os.close(writing)
 
 
+@pytest.mark.usefixtures("no_jobs")
 @pytest.mark.parametrize(
     ("task", "header", "paid"),
     [
@@ -73,14 +77,9 @@ def test_a_process_pays_before_it_rests(store: Store) -> None:
 def test_only_a_message_that_makes_a_claim_may_bring_the_end_along(
     store: Store, task: str, header: dict[str, object] | None, paid: bool
 ) -> None:
-    from backbeat import job
-    from backbeat.runtime import registry
-
-    if "tests.owed" not in registry.jobs:
-
-        @job("tests.owed")
-        def nothing() -> None:
-            pass
+    @job("tests.owed")
+    def nothing() -> None:
+        pass
 
     owe(store)
     reading, writing = os.pipe()
