@@ -22,7 +22,7 @@ local function urgent_waits(queue)
   return false
 end
 
-local run = ARGV[15] ~= '' and redis.call('HMGET', KEYS[1], 'q', 'rl') or {}
+local run = ARGV[15] ~= '' and held_run(KEYS[1], 'q', 'rl') or {}
 if run[2] and not urgent_waits(run[1]) then
   ask.who, ask.worker, ask.lease_ms = ARGV[12], ARGV[13], ARGV[14]
   taker = {
