@@ -127,9 +127,9 @@ def test_flower_and_its_like_are_told_of_each_node(site: Deployment) -> None:
     thread.join(10)
 
 
-def test_a_node_that_kills_its_process_is_lost_and_comes_again(site: Deployment, request: pytest.FixtureRequest) -> None:
-    if "threads" in request.node.name:
-        pytest.skip("threads share the worker's process, which would be gone")
+# Threads share the worker's process, which would be gone.
+@pytest.mark.parametrize("site", PLACES[:2], indirect=True)
+def test_a_node_that_kills_its_process_is_lost_and_comes_again(site: Deployment) -> None:
     run_id = submit(site, row("deadly", c="die"))
 
     assert ended(site, run_id) == "succeeded"
