@@ -10,8 +10,9 @@ events on); `celery-no-events` has them off. Ours claims and finishes each run i
 the stream that history is made of. `batched` is `batch=100`, and gets ten times as many. dramatiq, taskiq and huey have
 Redis alone; taskiq and dramatiq acknowledge after the work, huey does not acknowledge: it loses what a killed worker had.
 
-`--trips` asks for so many jobs one at a time, fifty a second, and tells the time from asking to beginning: what the ledger adds
-is the difference to bare Celery. `--memory` lets one worker of ours do so many jobs and weighs its processes each tenth of them.
+`--trips` asks for so many jobs one at a time, fifty a second, and tells the time from asking to beginning: what the ledger
+adds is the difference to bare Celery, and neither keeps a result. `--memory` lets one worker of ours do so many jobs and
+weighs its processes each tenth of them.
 """
 
 import argparse

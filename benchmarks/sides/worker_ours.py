@@ -77,7 +77,7 @@ def ended(store: Store) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["trips"]:
-        trips(stamped.delay, int(sys.argv[2]))
+        trips(lambda number: stamped.apply_async((number,), ignore_result=True), int(sys.argv[2]))
     elif sys.argv[1:]:
         fill(open_store(), int(sys.argv[1]), int(sys.argv[2]))
     else:

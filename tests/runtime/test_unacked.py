@@ -13,7 +13,7 @@ from redis import Redis
 
 from backbeat.conf import kombu_url
 from backbeat.runtime.hands import closing
-from backbeat.runtime.kombu_redis import for_worker
+from backbeat.runtime.kombu_redis import careful
 from backbeat.runtime.unacked import LATER
 
 QUEUE = "unacked.p5"
@@ -21,7 +21,7 @@ QUEUE = "unacked.p5"
 
 @pytest.fixture
 def channel(redis_url: str) -> Iterator[Any]:
-    connection = for_worker(Connection(kombu_url(redis_url)))
+    connection = careful(Connection(kombu_url(redis_url)))
     with connection, connection.channel() as made:
         yield made
 

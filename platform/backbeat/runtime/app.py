@@ -20,6 +20,7 @@ from backbeat.runtime import registry
 from backbeat.runtime.app_defaults import MERGED, broken_promises, defaults
 from backbeat.runtime.binding import bind_published
 from backbeat.runtime.heartbeat import HeartbeatStep
+from backbeat.runtime.kombu_redis import careful
 from backbeat.runtime.worker_signs import LoopStep
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ class Backbeat(Celery):  # type: ignore[misc] # Celery has no types
     def prepare_config(self, c: MutableMapping[str, Any] | None) -> Mapping[str, Any]:
         """Lay the user's settings over our defaults. Celery's own `add_defaults` would lay ours over the user's."""
         return ChainMap({} if c is None else c, defaults(settings()))
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Celery's, on Redis with our transport, which does not make a client for each message."""
+        return careful(super().connection_for_write(url, **options))
 
     def _load_config(self) -> Any:
         before = dict(self._conf.__dict__)

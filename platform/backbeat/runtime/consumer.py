@@ -15,7 +15,7 @@ from celery.worker.consumer import Consumer
 from backbeat.runtime import going_on
 from backbeat.runtime.claims import leave_to_another, request_of
 from backbeat.runtime.handing import hand_at_once
-from backbeat.runtime.kombu_redis import GARBAGE, for_worker
+from backbeat.runtime.kombu_redis import GARBAGE, careful
 from backbeat.runtime.request import JobRequest
 from backbeat.runtime.unacked import later_in_loop
 from backbeat.runtime.urgent import UrgentFirst
@@ -88,7 +88,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
 
     def connection_for_read(self, heartbeat: float | None = None) -> Any:
         """The connection that messages come from."""
-        return self.ensure_connected(for_worker(self.app.connection_for_read(heartbeat=heartbeat)))
+        return self.ensure_connected(careful(self.app.connection_for_read(heartbeat=heartbeat)))
 
     def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
         """For events and answers to remote control, which need no confirms: waiting for them stalls gevent workers for ever.

@@ -1,4 +1,4 @@
-"""kombu's transport on Redis with what a worker needs beyond it.
+"""kombu's transport on Redis with what we need beyond it.
 
 Anybody can push anything to a list, and kombu would take the worker down with what is no message. It makes a client for
 each use. And without Celery's event loop, in the gevent pool, it sleeps for two seconds while a slot becomes free.
@@ -28,7 +28,7 @@ SOON, LATER = 0.002, 0.05
 """Seconds between two looks whether a worker that had its hands full can take another message: the first, and the longest."""
 
 
-def for_worker(connection: Any) -> Any:
+def careful(connection: Any) -> Any:
     """A connection of kombu with our transport, when it is one to Redis; else as it is."""
     transport = _TRANSPORTS.get(connection.get_transport_cls())
     if transport is not None:
