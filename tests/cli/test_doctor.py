@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from backbeat import conf
+from backbeat.cli import main as backbeat
 from backbeat.core.job import JobSpec
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
@@ -39,6 +43,14 @@ def doctor(deployment: Deployment, **env: str) -> tuple[int, dict[str, dict[str,
     done = subprocess.run(argv, cwd=deployment.folder, env={**deployment.env, **env}, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def test_whoever_calls_it_in_python_can_log_afterwards(redis_url: str) -> None:
+    with conf.override(redis_url=redis_url):
+        answer = CliRunner().invoke(backbeat, ["doctor"])
+
+    assert "checks" in answer.output
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_all_is_well_while_everything_runs(deployment: Deployment) -> None:

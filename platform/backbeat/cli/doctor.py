@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import click
@@ -21,11 +22,21 @@ _SIGNS = {OK: ("ok", "green"), PROBLEM: ("!!", "red"), UNREACHABLE: ("--", "yell
 @click.option("-A", "--app", "name", help="The Celery app, as for celery; by default the Django project's.")
 def doctor(output: str, name: str | None) -> None:
     """Check Redis, broker, database, code and processes. Exit code 0: all well, 1: a problem, 5: something is unreachable."""
-    # What the parts log about their troubles is what the report says better.
-    logging.disable(logging.CRITICAL)
-    checks = examine(lambda: use_app(name))
-    code = _as_json(checks) if output == "json" else _as_table(checks)
+    with _quiet():
+        checks = examine(lambda: use_app(name))
+        code = _as_json(checks) if output == "json" else _as_table(checks)
     sys.exit(code)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the parts log about their troubles is what the report says better. Whoever called the command may log afterwards."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _as_table(checks: Iterable[Check]) -> int:
