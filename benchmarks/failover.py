@@ -48,6 +48,8 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--redbeat-kills", type=int, default=1)
     options = parser.parse_args()
+    if min(options.kills, options.redbeat_kills) < 1:
+        parser.error("expected at least one kill on each side, since the result is a ratio")
 
     ours, checks = _ours(options.kills, options.rate)
     theirs = _redbeat(options.redbeat_kills, options.rate)
