@@ -58,7 +58,8 @@ def site(
         client.flushall()
     folder = tmp_path_factory.mktemp("goingon")
     kind, broker = request.param
-    made = Deployment(folder, redis_server.url, broker_url(request, broker), **QUICK)
+    # Long enough for a row of nodes on a busy machine; with the default a slow one comes by message.
+    made = Deployment(folder, redis_server.url, broker_url(request, broker), **QUICK, BACKBEAT_GO_ON="2s")
     (folder / "on_jobs.py").write_text(JOBS)
     made.includes("on_jobs")
     worker = made.worker("worker", "-P", kind, children=1)
