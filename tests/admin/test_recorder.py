@@ -151,12 +151,17 @@ def test_events_that_come_one_by_one_wait_for_each_other_and_share_a_connection(
     assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
 
 
-def test_two_recorders_share_the_work_and_every_run_has_one_row(
-    each_database: str, store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five events are a full batch, and nobody takes over what another one has at hand."""
     monkeypatch.setattr(recorder_module, "A_STREAM", 5)
     monkeypatch.setattr(recorder_module, "BATCH", 5)
     monkeypatch.setattr(recorder_module, "DEAD_AFTER_MS", 60_000)
+
+
+def test_two_recorders_share_the_work_and_every_run_has_one_row(
+    each_database: str, store: Store, request: pytest.FixtureRequest, small_batches: None
+) -> None:
     url = request.getfixturevalue("migrated_postgresql") if each_database == "postgresql" else None
     ids = submitted(store, *(f"{n:03d}" for n in range(150)))
     begun(store, ids)
@@ -200,12 +205,7 @@ class Watched(DatabaseHistory):
         return sum(slots.client.xpending(keys.events, "recorder")["pending"] for keys in slots.all)
 
 
-def test_the_next_batch_is_read_while_a_full_one_is_written(
-    each_database: str, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recorder_module, "A_STREAM", 5)
-    monkeypatch.setattr(recorder_module, "BATCH", 5)
-    monkeypatch.setattr(recorder_module, "DEAD_AFTER_MS", 60_000)
+def test_the_next_batch_is_read_while_a_full_one_is_written(each_database: str, store: Store, small_batches: None) -> None:
     streams = EventStreams(store.slots, "one")
     history = Watched(streams, [10, 7])
     one = Recorder(streams, history, lambda run_id, tid: policies(store, run_id, tid))
@@ -222,11 +222,8 @@ def test_the_next_batch_is_read_while_a_full_one_is_written(
 
 
 def test_what_was_read_ahead_when_the_database_went_away_is_recorded_once_it_is_back(
-    each_database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+    each_database: str, store: Store, small_batches: None
 ) -> None:
-    monkeypatch.setattr(recorder_module, "A_STREAM", 5)
-    monkeypatch.setattr(recorder_module, "BATCH", 5)
-    monkeypatch.setattr(recorder_module, "DEAD_AFTER_MS", 60_000)
     streams = EventStreams(store.slots, "one")
     one = Recorder(streams, Watched(streams, [9], fails_at=0), lambda run_id, tid: policies(store, run_id, tid))
     one.start()
