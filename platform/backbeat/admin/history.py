@@ -17,12 +17,12 @@ from django.db import IntegrityError, close_old_connections, connections, transa
 from backbeat.admin import clock, months, snapshot
 from backbeat.admin.copying import copy_text
 from backbeat.admin.models import Attempt, DagRun, Deed, Omission, Run
-from backbeat.admin.plain import ATTEMPT_COLUMNS, RUN_COLUMNS, Ready, ready
+from backbeat.admin.plain import ATTEMPT_COLUMNS, RUN_COLUMNS, Ready, events_of, ready
 from backbeat.admin.upsert import Merge, Row
 from backbeat.core.state import TRANSITIONS, RunState
 
 if TYPE_CHECKING:
-    from backbeat.runtime.ports import Event
+    from backbeat.runtime.ports import Ended, Event
 
 log = logging.getLogger(__name__)
 
@@ -131,20 +131,20 @@ class DatabaseHistory:
         self.using = using
         self._copies = connections[using].vendor == "postgresql"
 
-    def ready(self, events: Sequence[Event]) -> Ready:
+    def ready(self, told: Sequence[Event | Ended]) -> Ready:
         """What can be worked out before the database is asked, in whatever thread."""
-        return ready(events) if self._copies else Ready(events, events)
+        return ready(told) if self._copies else Ready(told, events_of(told))
 
     def write(self, batch: Ready) -> None:
         """Store the events, all or none. Raises Django's OperationalError while the database is away."""
         self._connect()
-        some_first = self._copies and any(event.first for event in batch.events)
+        some_first = self._copies and (batch.runs or any(event.first for event in batch.others))
         if not some_first or not self._insert(batch):
             self._merge(batch.events)
 
-    def record(self, events: Sequence[Event]) -> None:
-        """Store the events, all or none, in one go."""
-        self.write(self.ready(events))
+    def record(self, told: Sequence[Event | Ended]) -> None:
+        """Store all of it or nothing, in one go."""
+        self.write(self.ready(told))
 
     def tidy(self, retention: float | None) -> int:
         """Make the months to come, and take away a bounded part of what is older than `retention`."""

@@ -189,14 +189,20 @@ def _identity(event: Event) -> str:
 
 
 def month_of(event: Event) -> date:
-    """The month under which a run and its attempts are filed: the same for every event of it, in whatever order they come.
+    """The month under which a run and its attempts are filed: the same for every event of it, in whatever order they come."""
+    return month_for(event.run_id, event.data.get("born"), event.data.get("queued_at"), event.at)
 
-    It is told by the moment in the run's id, else by when the DAG run of a node began, else by when the run was made.
+
+def month_for(run_id: str, *moments: Any) -> date:
+    """It is told by the moment in the run's id, else by when the DAG run of a node began, else by when the run was made.
+
+    `moments` (epoch ms) are those times, and that of the event for want of any. Raises Unreadable when none of them is a time.
     """
-    named = month_in(event.run_id)
+    named = month_in(run_id)
     if named is None:
-        data = event.data
-        born = moment(data.get("born")) or moment(data.get("queued_at")) or _at(event)
+        born = next(filter(None, map(moment, moments)), None)
+        if born is None:
+            raise Unreadable(f"{moments[-1]!r} is not a time")
         named = born.year, born.month
     return _first_of(*named)
 

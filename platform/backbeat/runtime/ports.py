@@ -24,10 +24,47 @@ class Event(NamedTuple):
     """Whether it seems to be the first that history hears of its run: a hint that makes recording cheaper, no promise."""
 
 
+class Ended(NamedTuple):
+    """The end of a first attempt, when history seems to hear of the run for the first time, and nothing but this.
+
+    No error, no reason, no graph: under load nearly all events are such. `event` tells the same as any other event does.
+    Times are epoch ms as text. What is not told is None or empty.
+    """
+
+    id: str
+    run_id: str
+    finished_at: str
+    job: str | None
+    schedule: str | None
+    nominal: str | None
+    effective: str | None
+    queued_at: str | None
+    started_at: str | None
+    arguments: str | None
+    result: Any
+    log: Any
+    state: str
+    queue: str | None
+    worker: str | None
+    task: str | None
+    pool: str | None
+    priority: int | None
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What it shares with many: state, queue, worker, task, pool and priority."""
+        return self[12:]
+
+    def event(self) -> Event:
+        """The same as an event."""
+        told = {name: value for name, value in zip(self._fields[2:], self[2:], strict=True) if value is not None and value != ""}
+        return Event(self.id, "finished", self.run_id, int(self.finished_at), {**told, "attempt": "1"}, first=True)
+
+
 class History(Protocol):
     """Where events become rows. A replay of the same events must change nothing."""
 
-    def ready(self, events: Sequence[Event]) -> Any:
+    def ready(self, told: Sequence[Event | Ended]) -> Any:
         """What can be worked out of them before the database is asked, in whatever thread."""
 
     def write(self, batch: Any) -> None:

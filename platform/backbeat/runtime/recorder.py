@@ -11,12 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from backbeat.runtime.ports import Event, History
+from backbeat.core.state import TERMINAL
+from backbeat.runtime.ports import Ended, Event, History
 from backbeat.store.events import FRESH, EventStreams, RawEvent
 
 log = logging.getLogger("backbeat.keeper")
 
-BATCH = 4_000
+BATCH = 2_000
 """Events that are recorded together: enough that a transaction's own cost does not count, few enough for little memory."""
 A_STREAM = 100
 """Entries that are read from each stream at a time, so that one busy slot does not hold up the others. One may hold 25 events."""
@@ -48,6 +49,13 @@ _NAMES = {
     "actor": "actor",
     "what": "what",
 }
+_OF_ENDED = (".j", ".sid", ".n", ".e", ".c", ".st", ".x")
+_PLAIN = frozenset(("k", "r", "t", ".a", ".q", ".w", ".tid", "outcome", "state", FRESH, *_OF_ENDED))
+"""What an event may tell that is `Ended`."""
+_FINAL = frozenset(state.value for state in TERMINAL)
+_KEPT = frozenset(("result", "log"))
+_OF_POLICY = ("task", "pool", "priority")
+_outcome = json.JSONDecoder().raw_decode
 _TOLD_BEFORE = frozenset((".rs", ".l", ".b"))
 """Facts of a run that was sent again, lost, or given back by its worker: there was an event then."""
 
@@ -123,8 +131,8 @@ class Recorder:
     def _told(self, raw: list[RawEvent], first: frozenset[str]) -> Batch:
         """The events, of which those of the runs in `first` seem to be the first that history hears of them."""
         policies: dict[tuple[str, str], Mapping[str, Any]] = {}
-        events = [self._event(one, one.fields["r"] in first, policies) for one in without_echoes(raw)]
-        return Batch(raw, self._history.ready(events))
+        told = [self._heard(one, one.fields["r"] in first, policies) for one in without_echoes(raw)]
+        return Batch(raw, self._history.ready(told))
 
     def _of_the_dead(self) -> list[RawEvent]:
         """What another recorder read and can't record any more; looked for now and then."""
@@ -136,18 +144,13 @@ class Recorder:
             self._looked_for_dead = now
         return found
 
-    def _event(self, raw: RawEvent, first: bool, policies: dict[tuple[str, str], Mapping[str, Any]]) -> Event:
+    def _heard(self, raw: RawEvent, first: bool, policies: dict[tuple[str, str], Mapping[str, Any]]) -> Event | Ended:
         fields = raw.fields
-        data = event_data(fields)
-        if ".tid" in fields:
-            # A template lies in a slot, as a stream does.
-            place = (raw.stream, fields[".tid"])
-            if place not in policies:
-                policies[place] = self._template_of(fields["r"], fields[".tid"])
-            data |= policies[place]
-        if fields["k"] == "finished":
-            data["finished_at"] = fields["t"]
-        return Event(f"{raw.stream}/{raw.id}", fields["k"], fields["r"], int(fields["t"]), data, first)
+        # A template lies in a slot, as a stream does.
+        place = (raw.stream, fields.get(".tid", ""))
+        if place not in policies:
+            policies[place] = self._template_of(fields["r"], place[1]) if place[1] else {}
+        return (first and ended(raw, policies[place])) or event(raw, policies[place], first)
 
 
 @contextmanager
@@ -180,6 +183,41 @@ def without_echoes(batch: Iterable[RawEvent]) -> list[RawEvent]:
         return listed
     ended = {(one.fields["r"], one.fields.get(".a")) for one in listed if one.fields["k"] == "finished" and ".st" in one.fields}
     return [one for one in listed if one.fields["k"] != "started" or (one.fields["r"], one.fields.get(".a")) not in ended]
+
+
+def ended(raw: RawEvent, policy: Mapping[str, Any]) -> Ended | None:
+    """The event, first heard of, when it tells of a plain end. Else None: whatever is odd goes the ordinary way."""
+    fields = raw.fields
+    get = fields.get
+    state = get("state")
+    if get("k") != "finished" or get(".a") != "1" or state not in _FINAL or not fields.keys() <= _PLAIN:
+        return None
+    result = log = None
+    outcome = get("outcome", "{}")
+    if outcome != "{}":
+        try:
+            told, length = _outcome(outcome)
+        except ValueError:
+            return None
+        if length != len(outcome) or type(told) is not dict or not told.keys() <= _KEPT:
+            return None
+        result, log = told.get("result"), told.get("log")
+    job, schedule, nominal, effective, queued_at, started_at, arguments = map(get, _OF_ENDED)
+    if nominal:
+        schedule, effective = schedule or job, effective or nominal
+    named = f"{raw.stream}/{raw.id}", fields["r"], fields["t"]
+    own = job, schedule, nominal, effective, queued_at, started_at, arguments, result, log
+    # A tuple at once: the name's own way takes longer than all else here.
+    return tuple.__new__(Ended, (*named, *own, state, get(".q"), get(".w"), *map(policy.get, _OF_POLICY)))
+
+
+def event(raw: RawEvent, policy: Mapping[str, Any], first: bool) -> Event:
+    """The event by its ordinary name, with what history keeps of the run's policies."""
+    fields = raw.fields
+    data = {**event_data(fields), **policy}
+    if fields["k"] == "finished":
+        data["finished_at"] = fields["t"]
+    return Event(f"{raw.stream}/{raw.id}", fields["k"], fields["r"], int(fields["t"]), data, first)
 
 
 def event_data(fields: Mapping[str, str]) -> dict[str, Any]:

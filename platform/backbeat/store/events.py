@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from backbeat.store.scripts import asked, asked_together
+from backbeat.store.scripts import asked, asked_on, asked_together
 from backbeat.store.slots import Slots
 
 GROUP = "recorder"
@@ -49,18 +49,32 @@ class EventStreams:
     def read_many(self, count: int, a_stream: int, block_ms: int | None) -> list[RawEvent]:
         """About `count` new events when so many wait, taken in turns of at most `a_stream` from each stream."""
         found = more = self.read(a_stream, block_ms)
-        while len(more) >= a_stream and len(found) < count:
+        while self.slots.clustered and len(more) >= a_stream and len(found) < count:
             more = self.read(a_stream, None)
-            found = found + more
+            found += more
+        if not self.slots.clustered and a_stream <= len(found) < count:
+            self._read_on(found, count, a_stream)
         return found
+
+    def _read_on(self, found: list[RawEvent], count: int, a_stream: int) -> None:
+        """Add what else waits. The server looks for the next answer while we look at one."""
+
+        def more(reply: Any) -> bool:
+            some = _events(reply)
+            found.extend(some)
+            return len(some) >= a_stream and len(found) < count
+
+        self._asked(lambda: asked_on(self.slots.client, self._ask(a_stream), more))
 
     def read(self, count: int, block_ms: int | None) -> list[RawEvent]:
         """New events for this consumer, `count` of each stream, waiting up to `block_ms` for the first one."""
         if self.slots.clustered:
             return self._read_each(count, block_ms)
         patience = () if block_ms is None else ("BLOCK", block_ms)
-        ask = (*self._whose(count), *patience, "STREAMS", *self._streams, *[">"] * len(self._streams))
-        return _events(self._asked(lambda: asked(self.slots.client, *ask)))
+        return _events(self._asked(lambda: asked(self.slots.client, *self._ask(count, *patience))))
+
+    def _ask(self, count: int, *patience: str | int) -> tuple[str | int, ...]:
+        return (*self._whose(count), *patience, "STREAMS", *self._streams, *[">"] * len(self._streams))
 
     def _read_each(self, count: int, block_ms: int | None) -> list[RawEvent]:
         """As `read` in a cluster, where no question, and so no waiting, may be about two slots: look again and again."""
@@ -109,11 +123,8 @@ class EventStreams:
         by_stream: dict[str, dict[str, None]] = {}
         for event in events:
             by_stream.setdefault(event.stream, {})[event.id] = None
-        pipe = self.slots.client.pipeline(transaction=False)
-        for stream, ids in by_stream.items():
-            pipe.xack(stream, self._group, *ids)
-            pipe.xdel(stream, *ids)
-        pipe.execute()
+        acks = [("XACK", stream, self._group, *ids) for stream, ids in by_stream.items()]
+        asked_together(self.slots.client, acks + [("XDEL", stream, *ids) for stream, ids in by_stream.items()])
 
     def backlog(self) -> int:
         """How many events wait to be recorded."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -74,6 +74,29 @@ def asked_together(client: Redis, commands: Sequence[Sequence[Any]]) -> list[Any
         if isinstance(answer, ResponseError):
             raise answer
     return answers
+
+
+def asked_on(client: Redis, command: Sequence[Any], more: Callable[[Any], bool]) -> None:
+    """Ask the same for as long as `more` says so of an answer. The next question is under way by then, so one answer follows.
+
+    Raises what the server answers. Not for a cluster.
+    """
+    pool = client.connection_pool
+    connection: Any = pool.get_connection()
+    try:
+        packed = connection.pack_commands([command])
+        connection.send_packed_command(packed)
+        wanted = True
+        while wanted:
+            # No look at the connection's health: its answer would come among the others.
+            connection.send_packed_command(packed, check_health=False)
+            wanted = more(connection.read_response())
+        more(connection.read_response())
+    except BaseException:
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
 
 
 def _exchange(client: Redis, commands: Sequence[Sequence[Any]]) -> list[Any]:
