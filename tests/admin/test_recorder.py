@@ -23,7 +23,7 @@ from backbeat.core.when import Every, to_ms
 from backbeat.runtime import recorder as recorder_module
 from backbeat.runtime.duties import policies
 from backbeat.runtime.firing import Firer
-from backbeat.runtime.recorder import Recorder, event, first_heard_of, without_echoes
+from backbeat.runtime.recorder import Recorder, event, first_heard_of, parted, without_echoes
 from backbeat.runtime.recorder import ended as plain_end
 from backbeat.store.events import EventStreams, RawEvent
 from backbeat.store.leases import Leases
@@ -153,11 +153,42 @@ def test_events_that_come_one_by_one_wait_for_each_other_and_share_a_connection(
         connected.add(connections["default"].connection)
         ended(store, [f"j:{name}"])
 
-    assert counts == [1, 2, 2]
+    # The start of one is recorded with its end, which comes in the next batch.
+    assert counts == [0, 2, 2]
     assert time.monotonic() - began > 2 * 0.5
     assert len(connected - {None}) == 1
     resting.step(1)
     assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
+
+
+def test_a_start_waits_for_one_batch_and_no_longer(each_database: str, store: Store, no_takeover: None) -> None:
+    resting = Recorder(EventStreams(store.slots, "one"), DatabaseHistory(), lambda *_: {}, rest=0.01)
+    resting.start()
+    short, long = submitted(store, "short", "long")
+    begun(store, [short, long])
+
+    assert resting.step(1) == 0
+    assert Run.objects.count() == 0
+    ended(store, [short])
+    assert resting.step(1) == 3
+
+    assert dict(Run.objects.values_list("run_id", "state")) == {short: "succeeded", long: "running"}
+    ended(store, [long])
+    assert resting.step(1) == 1
+    assert dict(Run.objects.values_list("run_id", "state")) == {short: "succeeded", long: "succeeded"}
+    assert Attempt.objects.filter(state="succeeded").count() == 2
+    assert EventStreams(store.slots, "x").backlog() == 0
+
+
+def test_a_start_that_waited_when_its_recorder_died_is_recorded_by_another(each_database: str, store: Store) -> None:
+    resting = Recorder(EventStreams(store.slots, "one"), DatabaseHistory(), lambda *_: {}, rest=0.01)
+    resting.start()
+    begun(store, submitted(store, "a"))
+    assert resting.step(1) == 0
+
+    assert recorder(store, "two").step(1) == 1
+
+    assert Run.objects.get().state == "running"
 
 
 @pytest.fixture
@@ -291,6 +322,14 @@ def test_the_front_page_says_how_far_history_is_behind(
 def raw(kind: str, run_id: str = "j:a", **fields: str) -> RawEvent:
     dotted = {f".{name}" if name not in ("state", "outcome", "reason") else name: value for name, value in fields.items()}
     return RawEvent("s", "1-0", {"k": kind, "r": run_id, "t": "1", **dotted})
+
+
+def test_only_a_start_that_is_all_one_hears_of_its_run_waits() -> None:
+    again, alone, with_end = (raw("started", f"j:{name}")._replace(id=f"{name}-0") for name in "123")
+    end = raw("finished", "j:3")._replace(id="4-0")
+
+    assert parted([again], [alone, with_end, end]) == ([again, with_end, end], [alone])
+    assert parted([alone], []) == ([alone], [])
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ class Recorder:
     """Reads a batch, records it, acknowledges it: in this order, so that a crash only repeats.
 
     While the database works on a full batch, the next one is read already. `rest`: seconds from one batch to the next at
-    least, in which events gather.
+    least, in which events gather. A start waits for one batch more, since most runs have ended by then: what the end tells of a
+    run that history has not heard of goes straight into its tables.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Recorder:
         self._rest = rest
         self._rested = float("-inf")
         self._failed: list[RawEvent] = []
+        self._held: list[RawEvent] = []
         self._ahead: Future[Batch] | None = None
         self._reader = ThreadPoolExecutor(1, "backbeat-reads-ahead")
         self._looked_for_dead = float("-inf")
@@ -104,10 +106,11 @@ class Recorder:
         time.sleep(max(0.0, self._rested - time.monotonic()))
         with _no_collection():
             batch = self._next(block_ms)
-            if batch.raw:
+            if batch.raw or self._held:
                 self._rested = time.monotonic() + self._rest
+            if batch.raw:
                 self._failed = batch.raw
-                if len(batch.raw) >= BATCH and self._ahead is None:
+                if len(batch.raw) + len(self._held) >= BATCH and self._ahead is None:
                     self._ahead = self._reader.submit(self._read, None)
                 self._history.write(batch.ready)
                 self._streams.done(batch.raw)
@@ -125,7 +128,8 @@ class Recorder:
         return self._read(block_ms)
 
     def _read(self, block_ms: int | None) -> Batch:
-        raw = self._streams.read_many(BATCH, A_STREAM, block_ms)
+        new = self._streams.read_many(BATCH, A_STREAM, None if self._held else block_ms)
+        raw, self._held = parted(self._held, new) if self._rest else (new, [])
         return self._told(raw, first_heard_of(raw))
 
     def _told(self, raw: list[RawEvent], first: frozenset[str]) -> Batch:
@@ -174,6 +178,17 @@ def first_heard_of(batch: Iterable[RawEvent]) -> frozenset[str]:
         and one.fields.get(".a") == "1"
         and _TOLD_BEFORE.isdisjoint(one.fields)
     )
+
+
+def parted(before: list[RawEvent], new: list[RawEvent]) -> tuple[list[RawEvent], list[RawEvent]]:
+    """What is to be recorded now, and the new starts that are all one hears of their runs so far; `before` has waited already."""
+    starts = [one for one in new if one.fields["k"] == "started"]
+    if not starts:
+        return before + new, []
+    more = {one.fields["r"] for one in new if one.fields["k"] != "started"}
+    waiting = [one for one in starts if one.fields["r"] not in more]
+    ids = {(one.stream, one.id) for one in waiting}
+    return before + [one for one in new if (one.stream, one.id) not in ids], waiting
 
 
 def without_echoes(batch: Iterable[RawEvent]) -> list[RawEvent]:
