@@ -3,14 +3,17 @@
 import json
 import sys
 import time
+from base64 import b64decode
+from typing import Any
 from uuid import uuid4
+
+import amqp
 
 from backbeat import Backbeat, conf
 from backbeat.core.job import JobSpec, Overlap, Schedule
 from backbeat.core.message import Outline, arguments_of, envelope
 from backbeat.core.when import Cron
 from backbeat.runtime.firing import Firer
-from backbeat.runtime.post import amqp_message
 from backbeat.runtime.publisher import Publisher
 from backbeat.store.leases import Leases
 from backbeat.store.outbox import Outbox
@@ -20,6 +23,18 @@ what, rabbit_url, redis_url, count = sys.argv[1], sys.argv[2], sys.argv[3], int(
 BATCH = 500
 
 
+def properties_of(envelope: dict[str, Any]) -> dict[str, Any]:
+    """Those of a message that a worker understands."""
+    return {
+        "application_headers": envelope["headers"],
+        "content_type": envelope["content-type"],
+        "content_encoding": envelope["content-encoding"],
+        "correlation_id": envelope["properties"]["correlation_id"],
+        "reply_to": envelope["properties"]["reply_to"],
+        "delivery_mode": 2,
+    }
+
+
 def raw(app: Backbeat, queue: str) -> float:
     """Batches of ready messages, each confirmed before the next."""
     outline = Outline("jobs.work", queue)
@@ -27,7 +42,8 @@ def raw(app: Backbeat, queue: str) -> float:
         envelope(outline, f"job.number{i:07d}@2026-11-23T02:00:00Z", arguments_of([i], {}), slot=0, schedule=f"job.number{i:07d}")
         for i in range(count)
     ]
-    messages = [amqp_message(text) for text in texts]
+    # Plain messages of py-amqp: ours are MouldedMessages.
+    messages = [amqp.Message(b64decode(one["body"]), **properties_of(one)) for one in map(json.loads, texts)]
     with app.connection(transport_options={"confirm_publish": False}) as connection:
         channel = connection.channel()
         channel.queue_declare(queue, durable=True, auto_delete=False)

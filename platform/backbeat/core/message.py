@@ -20,6 +20,8 @@ MEMORY_HEADER = "backbeat_memory"
 """Bytes that the process of the run may take, for the worker's parent: it never sees what only the ledger knows."""
 VERSION = 1
 """Of what our own header means. A message of another version says so by `v` in it; a worker leaves newer ones to others."""
+SEAM = '"retries":'
+"""Where a message's headers go over from those of all runs of a job to those of this one. Inside a text of JSON it can't be."""
 _EMBED = b64encode(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]').decode()
 _CUT = 1024
 
@@ -67,7 +69,7 @@ def mould_of(outline: Outline, slot: int | None, attempt: int = 0, expires: str 
         f'"task":{dumps(outline.task)},"shadow":null,"eta":null,"expires":{_quoted(expires) if expires else "null"},'
         f'"group":null,"group_index":null,"parent_id":null,"timelimit":{limits},"origin":"{ORIGIN}",'
         f'"ignore_result":{"true" if outline.ignore_result else "false"},"replaced_task_nesting":0,"stamped_headers":null,'
-        f'"stamps":{{}},"retries":{attempt},{more}{ledger}'
+        f'"stamps":{{}},{SEAM}{attempt},{more}{ledger}'
     )
     back = (
         f'{_EMBED}","properties":{{"reply_to":"","delivery_mode":2,"priority":{outline.priority},"body_encoding":"base64",'

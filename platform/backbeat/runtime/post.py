@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from base64 import b64decode
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,12 +12,15 @@ from typing import Any
 import amqp
 from amqp.exceptions import PreconditionFailed
 
+from backbeat.runtime.amqp_frames import frames_of
 from backbeat.store.outbox import Letter
 
 log = logging.getLogger("backbeat.keeper")
 
 CONFIRM_TIMEOUT = 10.0
 """Seconds for which the broker may keep a batch waiting: it may be short of memory, and then takes nothing."""
+AT_ONCE = 32
+"""Letters a call of the kernel."""
 
 
 class Post:
@@ -40,11 +42,7 @@ class Post:
         self._waiting, self._confirmed, self._returned = {}, [], set()
         for queue in {letter.queue for letter in letters} - self._declared:
             self._declare(queue)
-        channel = self._open()
-        for letter in letters:
-            channel.basic_publish(amqp_message(letter.message), exchange="", routing_key=letter.queue, mandatory=True)
-            self._tag += 1
-            self._waiting[self._tag] = letter
+        self._write(letters)
         deadline = time.monotonic() + CONFIRM_TIMEOUT
         while self._waiting:
             left = deadline - time.monotonic()
@@ -60,6 +58,20 @@ class Post:
         if connection is not None:
             with suppress(OSError, amqp.AMQPError):
                 connection.close()
+
+    def _write(self, letters: Sequence[Letter]) -> None:
+        channel, amqp_connection = self._open(), self.connection.connection
+        for start in range(0, len(letters), AT_ONCE):
+            frames = []
+            for letter in letters[start : start + AT_ONCE]:
+                frames.append(frames_of(letter.message, letter.queue, channel.channel_id, amqp_connection.frame_max))
+                self._tag += 1
+                self._waiting[self._tag] = letter
+            amqp_connection.transport.write(b"".join(frames))
+            with suppress(TimeoutError):
+                # A broker that sends letters back must not wait for us to read them, while we wait for it.
+                while True:
+                    self.connection.drain_events(timeout=0)
 
     def _open(self) -> Any:
         if self.connection is None:
@@ -111,20 +123,3 @@ class Post:
 def run_id_of(letter: Letter) -> str:
     """The run that a letter is for."""
     return str(json.loads(letter.message)["properties"]["correlation_id"])
-
-
-def amqp_message(text: str) -> Any:
-    """The AMQP message of an envelope: the same headers, body and properties in RabbitMQ's own form."""
-    envelope = json.loads(text)
-    properties = envelope["properties"]
-    return amqp.Message(
-        b64decode(envelope["body"]),
-        application_headers=envelope["headers"],
-        content_type=envelope["content-type"],
-        content_encoding=envelope["content-encoding"],
-        correlation_id=properties["correlation_id"],
-        reply_to=properties["reply_to"],
-        delivery_mode=2,
-        # Our own queues have none: each priority has a queue of its own there.
-        **({"priority": properties["priority"]} if properties["priority"] else {}),
-    )
