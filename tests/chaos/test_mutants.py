@@ -13,9 +13,10 @@ import redis
 from backbeat.core.state import RunState
 from backbeat.core.template import Template
 from backbeat.store import scripts
-from backbeat.store.ledger import Ledger
+from backbeat.store.ledger import Ending, Ledger
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
+from tests.store.test_groups import fire
 from tests.support.eventually import eventually
 
 LEASE = 30.0
@@ -106,6 +107,18 @@ def a_run_takes_long(world: World) -> None:
     world.end(run_id, "a", attempt)
 
 
+def a_batch_comes_twice(world: World) -> None:
+    for message in fire(world.store, 2, batch=2):
+        ids = str(message["headers"]["backbeat"]["runs"]).split("\n")
+        endings = [Ending(run_id, 1, RunState.SUCCEEDED, "{}") for run_id in ids]
+        for who, ends in (("a", "b"), ("b", "a")):
+            won = world.ledger.claim_many(ids, who, LEASE, who, f"{who}.1")
+            for run_id in ids:
+                world.note("claimed" if run_id in won else "dropped", run_id, who, 1)
+            for run_id in world.ledger.finish_many(ends, endings):
+                world.note("ended", run_id, ends, 1)
+
+
 def a_submitter_dies(world: World) -> None:
     """After its first word to Redis. Then the message, if there is one, reaches a worker."""
     run_id = "jobs.pay:died"
@@ -186,6 +199,16 @@ MUTANTS = {
         "the word of a stale attempt was taken",
     ),
     "claim without lease check": ("claiming", {"elseif state ~= 'queued' then": "elseif false then"}, "two attempts at once"),
+    "claim of a batch without lease check": (
+        "claiming",
+        {"string.sub(packed, 1, 2) ~= 's\\31' and ": ""},
+        "two attempts at once",
+    ),
+    "finish of a batch looks at no worker": (
+        "finish_many",
+        {"won = string.sub(text, 1, #mine) == mine": "won = true"},
+        "the word of a stale attempt was taken",
+    ),
     "reaper by age": (
         "reap",
         {
@@ -209,6 +232,7 @@ def world(redis_client: redis.Redis) -> Iterator[World]:
 def live(world: World) -> set[str]:
     """Everything that may happen to runs in this file, and what the checker says of it."""
     scripts.load_all(world.store.slots.client)
+    a_batch_comes_twice(world)
     a_worker_freezes_and_wakes_up(world)
     a_worker_freezes_and_wakes_up(world, heir="a")
     a_message_comes_twice(world)
@@ -219,7 +243,7 @@ def live(world: World) -> set[str]:
 
 def test_the_ledger_as_it_is_breaks_no_promise(world: World) -> None:
     assert live(world) == set()
-    assert [fact[0] for fact in world.facts].count("ended") == 5, "and it gets work done"
+    assert [fact[0] for fact in world.facts].count("ended") == 7, "and it gets work done"
 
 
 @pytest.mark.parametrize("name", MUTANTS)

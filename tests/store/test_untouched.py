@@ -40,16 +40,61 @@ def kind(store: Store, run_id: str) -> str:
 
 
 @pytest.mark.parametrize("overlap", [Overlap.ALLOW, Overlap.SKIP])
-def test_a_run_is_one_text_until_it_is_claimed(store: Store, overlap: Overlap) -> None:
+def test_a_run_is_one_text_when_it_is_claimed_and_until_its_end(store: Store, overlap: Overlap) -> None:
     (run_id,) = fire(store, "pay", overlap=overlap)
 
     before, untouched = kind(store, run_id), store.ledger.get(run_id)
     claim = store.ledger.claim(run_id, "w", 30, "w1")
 
-    assert (before, kind(store, run_id)) == ("string", "hash")
+    assert (before, kind(store, run_id)) == ("string", "string")
     assert claim.won
     assert untouched.items() <= (dict(claim.fields) | {"s": "queued"}).items()
     assert (untouched["j"], untouched["x"], untouched["s"]) == ("pay", "[[7],\t{}]", "queued")
+    assert claim.fields == store.ledger.get(run_id)
+    assert store.ledger.states([run_id]) == {run_id: RunState.RUNNING}
+    assert store.ledger.finish_many("w", [Ending(run_id, 1, RunState.SUCCEEDED, "{}")]) == {run_id}
+    assert kind(store, run_id) == "none"
+
+
+AT_WORK: dict[str, Callable[[Ledger, str], object]] = {
+    "nothing": lambda _, __: None,
+    "a heartbeat": lambda ledger, run_id: ledger.renew("w", [run_id], 30),
+    "progress": lambda ledger, run_id: ledger.progress(run_id, "w", 1, 0.5, "half"),
+    "a copy of its message": lambda ledger, run_id: ledger.claim(run_id, "v", 30, "w2"),
+    "a copy of a batch's message": lambda ledger, run_id: ledger.claim_many([run_id], "v", 30, "w2", "2.1"),
+    "an end by another": lambda ledger, run_id: ledger.finish_many("v", [Ending(run_id, 1, RunState.SUCCEEDED, "{}")]),
+    "an end by a longer name": lambda ledger, run_id: ledger.finish_many("w1", [Ending(run_id, 1, RunState.FAILED, "{}")]),
+    "an end of another attempt": lambda ledger, run_id: ledger.finish_many("w", [Ending(run_id, 2, RunState.FAILED, "{}")]),
+    "a look for lost ones": lambda ledger, _: ledger.reap(10, 0),
+    "a second submission": lambda ledger, run_id: ledger.submit(run_id, {"j": "pay"}, "message"),
+}
+
+
+@pytest.mark.parametrize("touch", AT_WORK)
+def test_whatever_comes_between_a_claimed_run_is_its_holders_alone(store: Store, touch: str) -> None:
+    (run_id,) = fire(store, "pay")
+    ledger = store.ledger
+    claim = ledger.claim(run_id, "w", 30, "w1", who="1.1")
+
+    AT_WORK[touch](ledger, run_id)
+
+    assert claim.fields.items() <= ledger.get(run_id).items()
+    assert not ledger.claim(run_id, "v", 30, "w2").won
+    assert ledger.renew("v", [run_id], 30) == (set(), set())
+    assert ledger.finish_many("w", [Ending(run_id, 1, RunState.SUCCEEDED, "{}")]) == {run_id}
+    assert ledger.get(run_id) == {}
+
+
+def test_a_claimed_text_that_somebody_cancels_ends_as_cancelled(store: Store) -> None:
+    (run_id,) = fire(store, "pay")
+    store.ledger.claim_many([run_id], "w", 30, "w1", "1.1")
+
+    assert store.ledger.cancel(run_id, "no more") == "asked"
+
+    assert store.ledger.renew("w", [run_id], 30, "1.1") == ({run_id}, {run_id})
+    assert store.ledger.finish_many("w", [Ending(run_id, 1, RunState.FAILED, "{}")]) == {run_id}
+    told = [fields for _, fields in store.slots.client.xrange(store.slots.of(run_id).events)]
+    assert [(one["k"], one["state"], one["reason"]) for one in told] == [("finished", "cancelled", "no more")]
 
 
 def test_who_does_not_hold_it_is_refused_and_leaves_it_as_it_is(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from backbeat.core.keys import SlotKeys
 from backbeat.core.message import dumps
@@ -16,8 +16,7 @@ PACKED = "\x1f"
 """Between the names and values of a run that was only fired; JSON and names never hold it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The answer to a claim. `fields` are the run's fields when it was won or stands at a gate, else empty."""
 
     verdict: str
@@ -39,8 +38,7 @@ class Claim:
         return int(self.fields["a"])
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """The end of one attempt among several. `outcome` is JSON text; `retry_in` (seconds) makes the run come back."""
 
     run_id: str
@@ -50,10 +48,10 @@ class Ending:
     retry_in: float | None = None
 
     @property
-    def argv(self) -> tuple[str | int, ...]:
-        """As lua/finish_many.lua takes it."""
+    def how(self) -> tuple[str | int, ...]:
+        """What many ends have in common, as lua/finish_many.lua takes it."""
         delay = "" if self.retry_in is None else round(self.retry_in * 1000)
-        return self.run_id, self.attempt, str(self.state), delay, self.outcome
+        return self.attempt, self.state.value, delay, self.outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +176,19 @@ class Ledger:
         if after is None:
             one, *with_these = call
             verdict, now, *flat = one(self.slots.client, *with_these)
-            return Claim(str(verdict), int(now), fields_of(_mapping(flat)))
+            return Claim(str(verdict), int(now), fields_of(flat))
         ended, (verdict, now, *flat) = run_many(self.slots.client, [self._ending(holder, [after]), call])
-        return Claim(str(verdict), int(now), fields_of(_mapping(flat)), ended=len(ended) > 1)
+        return Claim(str(verdict), int(now), fields_of(flat), ended=len(ended) > 1)
 
     def claim_many(self, run_ids: Sequence[str], holder: str, lease: float, worker: str, who: str) -> dict[str, Claim]:
         """Claim the runs of one slot that one message carries; those that were won. See `claim` for the rest."""
         keys = self.slots.of(run_ids[0])
         argv = [keys.prefix, holder, round(lease * 1000), worker, *self._tail(), who, *run_ids]
-        now, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
-        return {run_id: Claim("claimed", int(now), fields_of(_mapping(flat))) for run_id, *flat in rows}
+        now, texts, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
+        parts = iter(texts)
+        found = {run_id: _mapping(text.split(PACKED)) for run_id, text in zip(parts, parts, strict=True)}
+        found |= {run_id: fields_of(flat) for run_id, *flat in rows}
+        return {run_id: Claim("claimed", int(now), fields) for run_id, fields in found.items()}
 
     def finish_many(self, holder: str, endings: Sequence[Ending]) -> set[str]:
         """End several attempts in one slot; the runs that were still ours to end. See `finish` for the rest."""
@@ -342,7 +343,7 @@ class Ledger:
             by_slot.setdefault(self.slots.of(run_id), []).append(run_id)
         calls: list[Call] = [(script("read"), list(map(keys.run, ids)), []) for keys, ids in by_slot.items()]
         answers = zip(by_slot.values(), run_many(self.slots.client, calls) if calls else [], strict=True)
-        return {run_id: fields_of(_mapping(row)) for ids, rows in answers for run_id, row in zip(ids, rows, strict=True)}
+        return {run_id: fields_of(row) for ids, rows in answers for run_id, row in zip(ids, rows, strict=True)}
 
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
         """The states of those runs that are unfinished, or whose end is still known because a caller gave their key."""
@@ -353,23 +354,28 @@ class Ledger:
 
     def _ending(self, holder: str, endings: Sequence[Ending]) -> Call:
         keys = self.slots.of(endings[0].run_id)
-        argv: list[Any] = [keys.prefix, holder, *self._tail()]
+        alike: dict[tuple[str | int, ...], list[str]] = {}
         for ending in endings:
-            argv += ending.argv
+            alike.setdefault(ending.how, []).append(ending.run_id)
+        argv: list[Any] = [keys.prefix, holder, *self._tail()]
+        for how, run_ids in alike.items():
+            argv += (*how, len(run_ids), *run_ids)
         return script("finish_many"), [keys.timers], argv
 
     def _tail(self) -> tuple[str, int, int]:
         return self.slots.direct_flag, self.slots.requeue_ms, self.slots.key_ttl_ms
 
 
-def fields_of(stored: Mapping[Any, Any]) -> dict[str, str]:
-    """The fields of a run, those that were packed when it was fired included."""
-    found = {str(name): str(value) for name, value in stored.items()}
-    return _mapping(found.pop("p").split(PACKED)) | found if "p" in found else found
+def fields_of(stored: Sequence[str]) -> dict[str, str]:
+    """The fields of a run from names and values in turn, those that are packed included."""
+    found = _mapping(stored)
+    packed = found.pop("p", None)
+    return found if packed is None else _mapping(packed.split(PACKED)) | found
 
 
 def _mapping(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    parts = iter(flat)
+    return dict(zip(parts, parts, strict=True))
 
 
 def _waiting(row: Sequence[str]) -> Waiting:

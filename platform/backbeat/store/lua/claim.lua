@@ -11,10 +11,13 @@ local ask = {
   direct = ARGV[7], requeue_ms = ARGV[8], key_ttl = ARGV[9], who = ARGV[10],
 }
 if ARGV[6] == '' and ARGV[11] == '' and ARGV[12] == '' and redis.call('EXISTS', ARGV[1] .. 'limits') == 0 then
-  local packed = claim_packed(ask, ARGV[2], now)
-  if packed then
+  local packed = redis.call('MGET', KEYS[1])[1]
+  if is_plain(packed) then
+    packed = told_of(ask, now) .. packed
+    local text = untold_of(ask, tell_packed(ARGV[1], 'started', ARGV[2], packed, now, {})) .. packed
+    redis.call('SET', KEYS[1], text)
     redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[2])
-    return {'claimed', now, 'a', '1', 'w', ARGV[5], 'who', ARGV[10], 'p', packed}
+    return {'claimed', now, 'p', text}
   end
 end
 local verdict = claim_run(ask, ARGV[2], now, ARGV[6], ARGV[11], ARGV[12])

@@ -1,4 +1,4 @@
--- KEYS: timers | ARGV: prefix, holder, lease_ms, worker, direct, requeue_ms, key_ttl, who, run_id, ... | returns: {now, {run id, field, value, ...}, ...}
+-- KEYS: timers | ARGV: prefix, holder, lease_ms, worker, direct, requeue_ms, key_ttl, who, run_id, ... | returns: {now, {run id, packed fields, ...}, {run id, field, value, ...}, ...}
 -- Win the runs of one message, each by the rules of claim.lua; those that could not be won are missing in the answer.
 -- One whose job has limits stays queued, and comes again by itself.
 -- No start is told of them: their ends, which are near, tell everything.
@@ -10,18 +10,25 @@ local ask = {
   prefix = prefix, timers = KEYS[1], holder = ARGV[2], lease_ms = ARGV[3], worker = ARGV[4],
   direct = ARGV[5], requeue_ms = ARGV[6], key_ttl = ARGV[7], who = ARGV[8], quiet = true,
 }
-local limited = redis.call('EXISTS', prefix .. 'limits') == 1
-local reply, timers = {now}, {}
-for i = 9, #ARGV do
-  local id, key = ARGV[i], prefix .. 'run:' .. ARGV[i]
-  local packed = not limited and claim_packed(ask, id, now)
-  if packed then
-    timers[#timers + 1] = now + ask.lease_ms
-    timers[#timers + 1] = id
-    reply[#reply + 1] = {id, 'a', '1', 'w', ask.worker, 'who', ask.who, 'p', packed}
+local keys, claimed, timers, texts = {}, {}, {}, {}
+local reply = {now, texts}
+for i = 9, #ARGV do keys[i - 8] = prefix .. 'run:' .. ARGV[i] end
+local packed = redis.call('EXISTS', prefix .. 'limits') == 0 and redis.call('MGET', unpack(keys)) or {}
+local head, lease_until = untold_of(ask, '') .. told_of(ask, now), string.format('%.0f', now + ask.lease_ms)
+for i, key in ipairs(keys) do
+  local id, text = ARGV[8 + i], packed[i]
+  if is_plain(text) then
+    local n = #timers
+    text = head .. text
+    timers[n + 1], timers[n + 2] = lease_until, id
+    claimed[n + 1], claimed[n + 2] = key, text
+    texts[n + 1], texts[n + 2] = id, text
   elseif claim_run(ask, id, now, '', '', '') == 'claimed' then
     reply[#reply + 1] = {id, unpack(redis.call('HGETALL', key))}
   end
 end
-if #timers > 0 then redis.call('ZADD', KEYS[1], unpack(timers)) end
+if #timers > 0 then
+  redis.call('MSET', unpack(claimed))
+  redis.call('ZADD', KEYS[1], unpack(timers))
+end
 return reply

@@ -42,17 +42,22 @@ local function claim_run(ask, run_id, now, stock, canvas, gate)
   return 'claimed'
 end
 
--- A run that nobody has touched since it was fired stays packed until its end: nothing of all that claim_run asks can be in it but a
--- start deadline, and its slot has no limits. Returns its packed facts, or nothing: ask claim_run.
-local function claim_packed(ask, run_id, now)
-  local key = ask.prefix .. 'run:' .. run_id
-  local packed = take_untouched(key)
-  if not packed then return nil end
-  if string.find(packed, '\31dl\31', 1, true) then
-    redis.call('HSET', key, 's', 'queued', 'p', packed)
-    return nil
-  end
-  redis.call('HSET', key, 's', 'running', 'a', '1', 'h', ask.holder, 'w', ask.worker, 'st', now, 'who', ask.who, 'p', packed)
-  if not ask.quiet then redis.call('HSET', key, 'se', tell_packed(ask.prefix, 'started', run_id, packed, now, ask.worker, now, {})) end
-  return packed
+local function pair(name, value)
+  return value ~= '' and name .. '\31' .. value .. '\31' or ''
+end
+
+-- Whether a run may stay packed when it is claimed: nobody has touched it since it was fired, its slot has no limits, and of all that
+-- claim_run asks nothing else can be in it but a start deadline. packed: what MGET says, which knows texts alone.
+local function is_plain(packed)
+  return packed and string.sub(packed, 1, 2) ~= 's\31' and not string.find(packed, '\31dl\31', 1, true)
+end
+
+-- What such a run's text has before its facts from now on: what the ledger keeps for itself (started: the id of the event that told
+-- of its start, '' for none), and what history is told. finish_many.lua reads both.
+local function untold_of(ask, started)
+  return 's\31running\31' .. pair('h', ask.holder) .. pair('se', started) .. pair('who', ask.who)
+end
+
+local function told_of(ask, now)
+  return 'a\0311\31' .. pair('w', ask.worker) .. 'st\31' .. now .. '\31'
 end

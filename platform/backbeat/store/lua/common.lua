@@ -12,22 +12,15 @@ local function hand_over(prefix, direct, queue, message)
   end
 end
 
--- A run that was only fired is queued, and one text instead of a hash, because most of the work of firing is writing runs.
--- The text is taken out of the key, which is then free for the hash.
-local function take_untouched(key)
-  return redis.call('TYPE', key).ok == 'string' and redis.call('GETDEL', key)
-end
-
--- Whoever touches a run opens it first. The text may stand in a field as well: claims that nothing speaks against and fires that have to wait leave it.
+-- A run that was only fired is queued, and one text instead of a hash, because most of the work of firing is writing runs. So is one
+-- that a worker claimed and nobody has touched since; its text says that it is running. Whoever else touches a run opens it first.
+-- The text may stand in a field as well: fires that have to wait leave it there.
 local function open_run(key)
-  local packed, fields = take_untouched(key), {'s', 'queued'}
-  if not packed then
-    packed, fields = redis.call('HGET', key, 'p'), {}
-    if not packed then return end
-    redis.call('HDEL', key, 'p')
-  end
-  for part in string.gmatch(packed, '[^\31]+') do fields[#fields + 1] = part end
-  redis.call('HSET', key, unpack(fields))
+  if redis.call('TYPE', key).ok == 'string' then return spread(key, redis.call('GETDEL', key), {'s', 'queued'}) end
+  local packed = redis.call('HGET', key, 'p')
+  if not packed then return end
+  redis.call('HDEL', key, 'p')
+  spread(key, packed, {})
 end
 
 local function queue_run(prefix, direct, run_id, message, requeue_at)
@@ -77,9 +70,9 @@ local function tell(prefix, kind, run_id, now, extra)
   return redis.call('XADD', prefix .. 'events', '*', unpack(fields))
 end
 
--- The same of the first attempt at a run that is packed still: what `tell` would tell if it were opened.
-local function tell_packed(prefix, kind, run_id, packed, now, worker, began, extra)
-  local fields, name = {'k', kind, 'r', run_id, 't', now, '.a', '1', '.w', worker, '.st', began}, true
+-- The same of the first attempt at a run that is packed still: what `tell` would tell if it were opened. packed: what may be told.
+local function tell_packed(prefix, kind, run_id, packed, now, extra)
+  local fields, name = {'k', kind, 'r', run_id, 't', now}, true
   for part in string.gmatch(packed, '[^\31]+') do
     fields[#fields + 1] = name and '.' .. part or part
     name = not name

@@ -1,5 +1,6 @@
--- KEYS: timers | ARGV: prefix, holder, direct, requeue_ms, key_ttl, run_id, attempt, state, delay_ms, outcome, ... | returns: {now, run id, ...}
--- End many attempts of one holder, each by the rules of finish.lua; after the first five arguments come five for each of them.
+-- KEYS: timers | ARGV: prefix, holder, direct, requeue_ms, key_ttl, attempt, state, delay_ms, outcome, count, run_id, ... | returns: {now, run id, ...}
+-- End many attempts of one holder, each by the rules of finish.lua. After the first five arguments come groups: what their ends have in
+-- common, how many they are, and their ids.
 -- Returns those that were still the holder's to end. Of nodes of DAGs only those come this way
 -- that were cancelled; a keeper sees to what that means for their DAG runs.
 -- Runs that are packed still (claiming.lua) have no key, limit or graph to look after. Those of which history has heard nothing, or
@@ -11,39 +12,54 @@ local prefix = ARGV[1]
 local ask = {prefix = prefix, timers = KEYS[1], holder = ARGV[2], direct = ARGV[3], requeue_ms = ARGV[4], key_ttl = ARGV[5]}
 local TOGETHER, LONG = 25, 4096
 local busy = redis.call('EXISTS', prefix .. 'busy') == 1
-local reply, told, keys, ids, seen = {now}, {}, {}, {}, {}
+local mine = 's\31running\31h\31' .. ask.holder .. '\31'
+local reply, told, gone, ids, seen = {now}, {}, {}, {}, {}
 
 local function tell_ended()
-  if #ids == 0 then return end
   if #told > 0 then redis.call('XADD', prefix .. 'events', '*', 'k', 'ended', 't', now, unpack(told)) end
-  redis.call('DEL', unpack(keys))
-  redis.call('ZREM', KEYS[1], unpack(ids))
-  told, keys, ids = {}, {}, {}
+  told = {}
 end
 
-local function end_packed(id, key, run, state, outcome)
-  if run[8] and not take_back(prefix, run[8]) then
-    tell_packed(prefix, 'finished', id, run[5], now, run[6], run[7], {'outcome', outcome, 'state', state})
+local function end_packed(id, key, text, state, outcome)
+  local from = string.find(text, '\31a\0311\31', #mine, true)
+  local facts, started = string.sub(text, from + 1), string.match(text, '^se\31([^\31]+)', #mine + 1)
+  if started and not take_back(prefix, started) then
+    tell_packed(prefix, 'finished', id, facts, now, {'outcome', outcome, 'state', state})
   else
-    told[#told + 1] = id
-    told[#told + 1] = run[5] .. '\31a\31' .. run[3] .. '\31w\31' .. run[6] .. '\31st\31' .. run[7] .. '\30' .. state .. '\30' .. outcome
+    local n = #told
+    told[n + 1], told[n + 2] = id, facts .. '\30' .. state .. '\30' .. outcome
+    if n + 2 >= 2 * TOGETHER then tell_ended() end
   end
-  keys[#keys + 1], ids[#ids + 1], seen[id] = key, id, true
-  if busy then free_busy(prefix, ask.direct, string.match('\31' .. run[5], '\31j\31([^\31]*)'), id, now + ask.requeue_ms) end
-  if #ids >= TOGETHER then tell_ended() end
+  gone[#gone + 1], ids[#ids + 1], seen[id] = key, id, true
+  if busy then free_busy(prefix, ask.direct, string.match('\31' .. facts, '\31j\31([^\31]*)'), id, now + ask.requeue_ms) end
 end
 
-for i = 6, #ARGV, 5 do
-  local id, attempt, state, delay_ms, outcome = unpack(ARGV, i, i + 4)
-  local key, won = prefix .. 'run:' .. id, not seen[id]
-  local run = held_run(key, 's', 'h', 'a', 'cancel', 'p', 'w', 'st', 'se')
-  local plain = run[5] and run[1] == 'running' and run[2] == ask.holder and run[3] == attempt and not run[4] and delay_ms == '' and #outcome < LONG
-  if won and plain then
-    end_packed(id, key, run, state, outcome)
-  elseif won then
-    won = finish_run(ask, id, now, attempt, state, delay_ms, outcome)[1] == 1
+local function end_group(attempt, state, delay_ms, outcome, first, last)
+  local keys = {}
+  for i = first, last do keys[#keys + 1] = prefix .. 'run:' .. ARGV[i] end
+  local packed = attempt == '1' and delay_ms == '' and #outcome < LONG and redis.call('MGET', unpack(keys)) or {}
+  for i, key in ipairs(keys) do
+    local id, text = ARGV[first + i - 1], packed[i]
+    local won = not seen[id]
+    if won and text then
+      won = string.sub(text, 1, #mine) == mine
+      if won then end_packed(id, key, text, state, outcome) end
+    elseif won then
+      won = finish_run(ask, id, now, attempt, state, delay_ms, outcome)[1] == 1
+    end
+    if won then reply[#reply + 1] = id end
   end
-  if won then reply[#reply + 1] = id end
+end
+
+local i = 6
+while ARGV[i] do
+  local attempt, state, delay_ms, outcome, count = unpack(ARGV, i, i + 4)
+  end_group(attempt, state, delay_ms, outcome, i + 5, i + 4 + count)
+  i = i + 5 + count
 end
 tell_ended()
+if #ids > 0 then
+  redis.call('DEL', unpack(gone))
+  redis.call('ZREM', KEYS[1], unpack(ids))
+end
 return reply

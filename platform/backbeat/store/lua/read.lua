@@ -1,8 +1,12 @@
 -- KEYS: run, ... | ARGV: none | returns: {{field, value, ...}, ...}
--- What is kept of each run; of one that nobody has touched since it was fired, its state and its packed fields.
+-- What is kept of each run; of one that is a text still (common.lua), its packed fields, and its state unless that is among them.
 local reply = {}
 for i, key in ipairs(KEYS) do
-  local fresh = redis.call('TYPE', key).ok == 'string'
-  reply[i] = fresh and {'s', 'queued', 'p', redis.call('GET', key)} or redis.call('HGETALL', key)
+  if redis.call('TYPE', key).ok ~= 'string' then
+    reply[i] = redis.call('HGETALL', key)
+  else
+    local packed = redis.call('GET', key)
+    reply[i] = string.sub(packed, 1, 2) == 's\31' and {'p', packed} or {'s', 'queued', 'p', packed}
+  end
 end
 return reply
