@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry
@@ -23,8 +24,8 @@ from backbeat.runtime.canvas import canvas_in, is_node, let_go
 from backbeat.runtime.claims import claimed, foreign_fields, put_off, refuse
 from backbeat.runtime.context import CurrentRun, running
 from backbeat.runtime.dag_node import DagNode
-from backbeat.runtime.hands import Hand, Why, at_work, closing
-from backbeat.runtime.hiding import Hiding
+from backbeat.runtime.hands import Hand, Why, closing
+from backbeat.runtime.hiding import hidden
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
 from backbeat.runtime.logs import AttemptLog
@@ -47,13 +48,15 @@ REJECTED_DELAY = 1.0
 class Attempt:
     """What is known of an attempt once its claim was won."""
 
-    def __init__(self, store: Store, run_id: str, claim: Claim) -> None:
+    __slots__ = ("_begun_at", "fields", "gate", "node", "number", "run_id", "store", "template")
+
+    def __init__(self, store: Store, run_id: str, claim: Claim, slot: int) -> None:
         self.store = store
         self.run_id = run_id
         self.fields = claim.fields
         self.number = claim.attempt
         self._begun_at = time.monotonic()
-        self.template = store.index.template(store.slots.of(run_id).slot, claim.fields["tid"]) or Template(claim.fields["j"])
+        self.template = store.index.template(slot, claim.fields["tid"]) or Template(claim.fields["j"])
         self.node = DagNode(store, claim.fields) if "d" in claim.fields else None
         self.gate = second_gate(self, claim.fields)
 
@@ -69,7 +72,7 @@ class Attempt:
             id=self.run_id,
             job=self.fields["j"],
             attempt=self.number,
-            nominal=from_ms(int(nominal)) if nominal else None,
+            nominal=_moment(nominal) if nominal else None,
             fence=self.number,
             args=args,
             kwargs=kwargs,
@@ -83,18 +86,9 @@ class Attempt:
     def _progress(self, fraction: float, text: str) -> None:
         self.store.ledger.progress(self.run_id, INCARNATION, self.number, fraction, text)
 
-    @contextmanager
-    def begun(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[Hiding, AttemptLog]]:
-        """Make this attempt what the code inside is part of; what it logs is kept, without its secrets."""
-        run = self.context(args, kwargs)
-        hiding = Hiding(run)
-        kept = AttemptLog(settings().log_limit, hiding)
-        run.on_log = kept.begin
-        with running(run):
-            try:
-                yield hiding, kept
-            finally:
-                kept.close()
+    def begun(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Begun:
+        """Make this attempt what the code inside is part of."""
+        return Begun(self.context(args, kwargs))
 
     def finish(self, outcome: Outcome, retry_in: float | None, log_text: str) -> bool:
         """End the attempt, however long Redis is away; True when it was still ours to end."""
@@ -141,6 +135,27 @@ class Attempt:
         return delay_by_policy(self.template, self.tries, outcome)
 
 
+class Begun(running):
+    """The code inside is part of an attempt; what it logs is `kept`, without its secrets."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self, run: CurrentRun) -> None:
+        super().__init__(run)
+        self.kept = AttemptLog(settings().log_limit)
+        run.on_log = self.kept.begin
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self.kept.close()
+
+
+@lru_cache(maxsize=64)
+def _moment(nominal: str) -> datetime:
+    """Runs of one message often have one."""
+    return from_ms(int(nominal))
+
+
 def told(outcome: Outcome, log_text: str) -> str:
     """What the event of an end tells, as JSON text."""
     return _NOTHING if outcome is NOTHING and not log_text else dumps(outcome.data(log_text))
@@ -169,9 +184,11 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
     if closing.is_set() and not going_on.holds(task.request.id):
         raise Reject("the worker shuts down", requeue=True)
     attempt = _begin(task, args, kwargs)
-    with attempt.begun(args, kwargs) as (hiding, kept):
+    begun = attempt.begun(args, kwargs)
+    kept = begun.kept
+    with begun:
         hard, soft = _limits(task, attempt.template)
-        with at_work(Hand(attempt, kept, soft, hard)) as hand:
+        with Hand(attempt, kept, soft, hard) as hand:
             try:
                 doing = attempt.node.doing(work) if attempt.node else work
                 done = attempt.gate(lambda: work_through(hand, doing, args, kwargs))
@@ -186,7 +203,7 @@ def execute(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], work: Cal
                 if was_killed() and attempt.store.ledger.get(attempt.run_id).get("cancel"):
                     attempt.finish(Outcome(RunState.CANCELLED), None, kept.text)
                 raise
-    return _end(task, attempt, hiding.result(done), kept.text)
+    return _end(task, attempt, hidden(begun.run, done), kept.text)
 
 
 def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt:
@@ -201,7 +218,7 @@ def _begin(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Attempt
     claim = going_on.claim_of(request.id) or claimed(store, request, stock)
     try:
         refuse_newer(ours or {})
-        return Attempt(store, request.id, claim)
+        return Attempt(store, request.id, claim, store.slots.of(request.id).slot)
     except Exception as error:
         put_off(store, request.id, claim, error)
         raise Ignore from error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,8 +34,8 @@ class CurrentRun:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     on_progress: Callable[[float, str], object] = field(default=_nothing, repr=False)
     on_heartbeat: Callable[[], object] = field(default=_nothing, repr=False)
-    on_log: Callable[[logging.Logger], object] = field(default=_nothing, repr=False)
-    """Called with the logger when the run's code asks for it first: most tiny runs log nothing, and loggers are dear."""
+    on_log: Callable[[CurrentRun, logging.Logger], object] = field(default=_nothing, repr=False)
+    """Called with the run and its logger when its code first asks for one: most tiny runs log nothing, and loggers are dear."""
     _log: logging.Logger | None = field(init=False, default=None, repr=False)
 
     @property
@@ -44,7 +43,7 @@ class CurrentRun:
         """A logger whose records are kept with the attempt; they also reach the worker's own log."""
         if self._log is None:
             self._log = _run_logger(self.job)
-            self.on_log(self._log)
+            self.on_log(self, self._log)
         return self._log
 
     def progress(self, fraction: float, text: str = "") -> None:
@@ -90,11 +89,17 @@ def inline_run(job: str) -> CurrentRun:
     return CurrentRun(id=f"inline:{uuid4().hex}", job=job)
 
 
-@contextmanager
-def running(run: CurrentRun) -> Iterator[CurrentRun]:
+class running:  # noqa: N801 - a verb, as those of contextlib; a class, because a generator costs a tiny run more than its work
     """Make `run` the current one for the code inside."""
-    token = _current.set(run)
-    try:
-        yield run
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_token", "run")
+
+    def __init__(self, run: CurrentRun) -> None:
+        self.run = run
+
+    def __enter__(self) -> CurrentRun:
+        self._token = _current.set(self.run)
+        return self.run
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

@@ -20,7 +20,8 @@ from backbeat.core.state import RunState
 from backbeat.runtime.alarm import alarm
 from backbeat.runtime.attempt import REJECTED_DELAY, Attempt, refuse_newer, retry_in, turned_away
 from backbeat.runtime.claims import claimed_together, put_off
-from backbeat.runtime.hands import Hand, Why, at_work, closing
+from backbeat.runtime.hands import Hand, Why, closing
+from backbeat.runtime.hiding import hidden
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
 from backbeat.runtime.outcome import Outcome, given_back
@@ -46,10 +47,12 @@ def execute_group(task: Any, run_ids: Sequence[str]) -> dict[str, int]:
     store = open_store()
     claims = claimed_together(store, task.request, run_ids)
     attempts: deque[Attempt] = deque()
+    slot = store.slots.of(run_ids[0]).slot
+    header = getattr(task.request, "backbeat", {})
     for run_id, claim in claims.items():
         try:
-            refuse_newer(getattr(task.request, "backbeat", {}))
-            attempts.append(Attempt(store, run_id, claim))
+            refuse_newer(header)
+            attempts.append(Attempt(store, run_id, claim, slot))
         except Exception as error:  # noqa: BLE001 - whatever this worker can't read, another one may
             put_off(store, run_id, claim, error)
     if not attempts:
@@ -87,9 +90,12 @@ class Group:
 
     def _one(self, attempt: Attempt) -> None:
         args, kwargs = _arguments(attempt.fields["x"])
-        work = attempt.node.doing(self._call) if attempt.node else self._call
+        # Not Celery's own call, for what it does once a message: the request in force is the message's.
+        work = attempt.node.doing(self._task.run) if attempt.node else self._task.run
         hard, soft = attempt.template.timeout, attempt.template.soft_timeout
-        with attempt.begun(args, kwargs) as (hiding, kept), at_work(Hand(attempt, kept, soft, hard, self._place)) as hand:
+        begun = attempt.begun(args, kwargs)
+        kept = begun.kept
+        with begun, Hand(attempt, kept, soft, hard, self._place) as hand:
             try:
                 with alarm(hand, soft, hard):
                     done = attempt.gate(lambda: work_through(hand, work, args, kwargs))
@@ -105,11 +111,7 @@ class Group:
         if not hand.over():
             self._seized(hand)
             return
-        self._end(attempt, hiding.result(done), kept.text)
-
-    def _call(self, *args: Any, **kwargs: Any) -> Any:
-        """Celery's own call, but for what it does once a message: the request in force is the message's."""
-        return self._task.run(*args, **kwargs)
+        self._end(attempt, hidden(begun.run, done), kept.text)
 
     def _end(self, attempt: Attempt, done: Result, log_text: str) -> None:
         if isinstance(done.error, Reject) and done.error.requeue:
@@ -182,7 +184,10 @@ class Group:
             attempt.release(given_back(Why.CLOSING), log_text)
 
 
+_decode = json.JSONDecoder().decode
+
+
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """As a message's body would have brought them: Celery marks dates and the like, and reads them back."""
-    args, kwargs = celery_json.loads(text) if '"__type__"' in text else json.loads(text)
+    args, kwargs = celery_json.loads(text) if '"__type__"' in text else _decode(text)
     return args, kwargs

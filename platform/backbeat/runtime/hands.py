@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -30,7 +29,24 @@ class Why(StrEnum):
 
 
 class Hand:
-    """One attempt at work in this process. Stops and ends are decided by the heartbeat, in another thread."""
+    """One attempt at work in this process, while the code inside goes on. Stops and ends are decided by the heartbeat, in
+    another thread.
+    """
+
+    __slots__ = (
+        "_lock",
+        "_over",
+        "_place",
+        "attempt",
+        "ended",
+        "hard",
+        "hard_at",
+        "kept",
+        "soft_at",
+        "stopped_at",
+        "why",
+        "working",
+    )
 
     def __init__(
         self, attempt: Attempt, kept: AttemptLog, soft: float | None, hard: float | None, place: Place | None = None
@@ -51,6 +67,15 @@ class Hand:
         """Whether an exception from outside may come up."""
         self._over = False
 
+    def __enter__(self) -> Self:
+        _hands.add(self)
+        if self.soft_at or self.hard_at:
+            stirred.set()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _hands.discard(self)
+
     def seize(self) -> bool:
         """End the attempt in place of its code, which can't be made to; False when the code was quicker."""
         with self._lock:
@@ -70,9 +95,11 @@ class Hand:
             return work(*args, **kwargs)
         finally:
             while self.working:
-                # One may come up even here, too late to matter: the work is done.
-                with suppress(Stop, SoftTimeLimitExceeded):
+                try:
                     self._leave()
+                except (Stop, SoftTimeLimitExceeded):
+                    # One may come up even here, too late to matter: the work is done.
+                    continue
 
     def stop(self, why: Why) -> None:
         """Make the code end; the first reason stays."""
@@ -101,18 +128,6 @@ closing = threading.Event()
 """Set when this worker shuts down: it begins nothing new."""
 stirred = threading.Event()
 """Set when there is a new deadline to watch."""
-
-
-@contextmanager
-def at_work(hand: Hand) -> Iterator[Hand]:
-    """Count a hand among those at work."""
-    _hands.add(hand)
-    if hand.soft_at or hand.hard_at:
-        stirred.set()
-    try:
-        yield hand
-    finally:
-        _hands.discard(hand)
 
 
 def hands() -> list[Hand]:

@@ -13,7 +13,7 @@ from backbeat.core.secrets import masked, scrubbed, secrets_in, with_names
 from backbeat.errors import RunFailed
 from backbeat.runtime import registry
 from backbeat.runtime.context import CurrentRun
-from backbeat.runtime.outcome import Outcome, cause
+from backbeat.runtime.outcome import NOTHING, Outcome, cause
 from backbeat.runtime.working import Result
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
@@ -32,17 +32,23 @@ def _names(job: str) -> Sequence[str]:
     return () if registered is None else registered.params.positional
 
 
-class Hiding(logging.Filter):
+def hidden(run: CurrentRun, done: Result) -> Result:
+    """What a run's work came to, fit to be told."""
+    return done if done.outcome is NOTHING else Hiding(run).result(done)
+
+
+class Hiding:
     """Knows the secrets of one run, also those that a DAG's node gets only when its work begins."""
 
+    __slots__ = ("_of", "_run", "_secrets")
+
     def __init__(self, run: CurrentRun) -> None:
-        super().__init__()
         self._run = run
         self._of: object = None
         self._secrets: list[str] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, without its secrets."""
+        """A filter for loggers: it lets every record pass, without its secrets."""
         if secrets := self._known():
             record.msg, record.args = scrubbed(record.getMessage(), secrets), ()
             if record.exc_info:
@@ -65,14 +71,14 @@ class Hiding(logging.Filter):
         if outcome is done.outcome:
             return done
         if outcome == done.outcome or done.error is None or isinstance(done.error, Ignore):
-            return replace(done, outcome=outcome)
+            return done._replace(outcome=outcome)
         told = outcome.error or {}
         error: BaseException = RunFailed(f"{told.get('type')}: {told.get('message')}")
         if isinstance(done.error, Retry):
             error = Retry(exc=error, when=done.error.when)
         elif not isinstance(cause(done.error), Exception):
             error = done.error
-        return replace(done, error=error, outcome=outcome)
+        return done._replace(error=error, outcome=outcome)
 
     def _known(self) -> list[str]:
         arguments = (self._run.args, self._run.kwargs)

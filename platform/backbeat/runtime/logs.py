@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 
+from backbeat.runtime.context import CurrentRun
+from backbeat.runtime.hiding import Hiding
+
 
 class KeptLog(logging.Handler):
     """Collects formatted lines, at most `limit` bytes: the first half as they come, then a moving tail."""
@@ -41,18 +44,20 @@ class KeptLog(logging.Handler):
 
 
 class AttemptLog:
-    """The log of one attempt, which begins when its code logs something. `hiding` sees each record before it is kept."""
+    """The log of one attempt, which begins when its code logs something. It knows nothing of the run until then, so that no
+    circle of the two is left for Python to look for.
+    """
 
-    __slots__ = ("_hiding", "_kept", "_limit")
+    __slots__ = ("_kept", "_limit")
 
-    def __init__(self, limit: int, hiding: logging.Filter) -> None:
-        self._limit, self._hiding = limit, hiding
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._kept: KeptLog | None = None
 
-    def begin(self, logger: logging.Logger) -> None:
-        """Keep what goes through this logger from now on."""
+    def begin(self, run: CurrentRun, logger: logging.Logger) -> None:
+        """Keep what goes through this logger of the run from now on, without the run's secrets."""
         self._kept = KeptLog(self._limit)
-        logger.addFilter(self._hiding)
+        logger.addFilter(Hiding(run).filter)
         logger.addHandler(self._kept)
 
     @property

@@ -122,6 +122,10 @@ class SecondGate:
         return TurnedAway(f"the database does not answer: {error}", pause)
 
 
+def _straight_away(work: Work) -> Result:
+    return work()
+
+
 def second_gate(attempt: Attempt, fields: Mapping[str, str]) -> Callable[[Work], Result]:
     """How an attempt's work is done: straight away, or by way of the database when the job's code asks for that.
 
@@ -129,5 +133,5 @@ def second_gate(attempt: Attempt, fields: Mapping[str, str]) -> Callable[[Work],
     """
     job = registry.jobs.get(fields["j"]) or registry.jobs.get(attempt.template.task)
     if job is None or not job.spec.gated:
-        return lambda work: work()
+        return _straight_away
     return SecondGate(provided.gate(), attempt, transactional=job.spec.transactional).through

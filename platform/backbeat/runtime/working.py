@@ -7,8 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from billiard.common import terminate_handler_fired
 from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
@@ -21,8 +20,7 @@ from backbeat.runtime.outcome import Outcome, cause, describe, failed, succeeded
 from backbeat.runtime.place import Stop
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What the work came to."""
 
     value: Any
