@@ -60,7 +60,7 @@ def test_each_line_gets_its_answer_or_its_error_in_order() -> None:
 
     assert first["id"] == 7
     assert first["next"] == ["2026-01-01T00:05:00+00:00", "2026-01-01T00:10:00+00:00"]
-    assert "expected a line with one JSON object" in second["error"]
+    assert "expected one JSON object in UTF-8; got 'nonsense'" in second["error"]
     assert third == {"expr": "61 * * * *", "error": "schedule: expected 0-59 in the minute field; got '61'."}
     assert fourth["next"] == ["2026-01-01T05:00:00+09:00"]
 
@@ -84,6 +84,11 @@ def test_policies_can_be_asked_for(policies: dict[str, str], expected: list[str]
     [
         ({"expr": "* * * * *", "policies": {"gpa": "skip"}}, "Did you mean 'gap'?"),
         ({"expr": "* * * * *", "policies": ["skip"]}, "policies: expected an object"),
+        ({"expr": "* * * * *", "policies": False}, "policies: expected an object; got False"),
+        ({"expr": "* * * * *", "after": "0001-01-01T00:00:00Z"}, "after: expected a year from 10 to 9950"),
+        ({"expr": "* * * * *", "after": "9999-12-31T23:59:59Z"}, "after: expected a year from 10 to 9950"),
+        ({"expr": "* * * * *", "tz": "+05:75"}, "tz: expected an IANA time zone"),
+        ({"expr": "0 0 * * mon", "dialect": "jenkins"}, "expected 0-7 in the weekday field; got 'mon'."),
         ({"expr": "* * * * *", "dialect": "quarz"}, "Did you mean 'quartz'?"),
         ({"expr": "* * * * *", "after": "soon"}, "after: expected a moment such as"),
         ({"expr": "* * * * *", "n": 0}, "n: expected a whole number from 1 to 10000; got 0"),
@@ -94,6 +99,47 @@ def test_policies_can_be_asked_for(policies: dict[str, str], expected: list[str]
 )
 def test_a_bad_question_is_answered_with_what_was_expected(asked: Any, says: str) -> None:
     assert says in answers(json.dumps(asked))[0]["error"]
+
+
+def test_a_moment_just_before_a_due_time_does_not_leave_it_out() -> None:
+    asked = {"expr": "* * * * *", "after": "2026-01-01T00:00:59.999999Z", "n": 1}
+
+    assert answers(asked)[0]["next"] == ["2026-01-01T00:01:00+00:00"]
+
+
+GARBAGE = {
+    "not UTF-8": b"\xff\xfe\x80",
+    "lists in lists": b"[" * 100_000,
+    "objects in objects": b'{"expr":' * 100_000,
+    "nested as deep as JSON may be": b'{"expr":' + b"[" * 980 + b"]" * 980 + b"}",
+    "a number of 5,000 digits": b'{"expr": "* * * * *", "n": ' + b"9" * 5_000 + b"}",
+    "a number that is none": b'{"expr": "* * * * *", "n": NaN}',
+    "a zone of a megabyte": b'{"expr": "* * * * *", "tz": "' + b"Europe/" * 150_000 + b'"}',
+    "an expression of a megabyte": b'{"expr": "' + b"* " * 500_000 + b'"}',
+    "nothing": b"",
+    "a control character": b'{"expr": "* * * * *\x00"}',
+}
+
+
+@pytest.mark.parametrize("line", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_is_one_error_and_the_next_line_is_answered(line: bytes) -> None:
+    good = b'{"expr": "0 0 * * *", "after": "2026-01-01T00:00:00Z", "n": 1}'
+
+    answer = CliRunner().invoke(cli.main, ["cron", "next", "--stdin"], input=line + b"\n" + good + b"\n")
+
+    assert answer.exit_code == 0
+    refused, answered = (json.loads(text) for text in answer.stdout.splitlines())
+    assert refused["error"]
+    assert len(refused["error"]) < 1_100
+    assert answered["next"] == ["2026-01-02T00:00:00+00:00"]
+
+
+def test_a_byte_order_mark_before_the_first_line_is_no_part_of_it() -> None:
+    asked = b'\xef\xbb\xbf{"expr": "0 0 * * *", "after": "2026-01-01T00:00:00Z", "n": 1}\n'
+
+    answer = CliRunner().invoke(cli.main, ["cron", "next", "--stdin"], input=asked)
+
+    assert json.loads(answer.stdout)["next"] == ["2026-01-02T00:00:00+00:00"]
 
 
 def test_a_schedule_that_has_ended_has_no_next_times() -> None:

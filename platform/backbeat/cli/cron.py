@@ -55,7 +55,7 @@ def next_(expr: str | None, n: int, *, many: bool, output: str, **options: Any) 
     if many == (expr is not None):
         raise click.UsageError("expected either EXPR or --stdin.")
     if expr is None:
-        for line in sys.stdin:
+        for line in sys.stdin.buffer:
             click.echo(json.dumps(answered(line)))
         return
     asked = question(_data(options) | {"expr": expr, "n": n})

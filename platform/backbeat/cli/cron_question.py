@@ -6,16 +6,18 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backbeat.core.cron import parse
 from backbeat.core.occurrence import describe, notes, upcoming
-from backbeat.core.when import Cron, from_ms, iso, to_ms
+from backbeat.core.when import Cron, from_ms, iso
 from backbeat.core.zone import load
 from backbeat.errors import BadSchedule, nearest
 
 MOST = 10_000
+FIRST_YEAR, LAST_YEAR = 10, 9950
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 POLICIES = ("gap", "fold", "days")
 
 
@@ -43,22 +45,33 @@ class Question:
         return {"meaning": describe(self.cron), "policies": policies, "notes": notes(self.cron, self.after)}
 
 
-def answered(line: str) -> dict[str, Any]:
-    """The answer to one line of JSON, or an object with `error`; the question's `id` comes back."""
+def answered(line: bytes) -> dict[str, Any]:
+    """The answer to one line of JSON in UTF-8, or an object with `error`; the question's `id` comes back."""
     asked: Any = None
     try:
-        asked = json.loads(line)
+        asked = _read(line)
         found = question(asked).answer()
-    except json.JSONDecodeError as error:
-        found = {"expr": None, "error": f"expected a line with one JSON object; got {line.strip()!r} ({error})."}
-    except (BadSchedule, ValueError, OverflowError) as error:
-        found = {"expr": asked.get("expr") if isinstance(asked, Mapping) else None, "error": str(error)}
+    except (BadSchedule, ValueError, OverflowError, RecursionError) as error:
+        found = {"expr": asked.get("expr") if isinstance(asked, Mapping) else None, "error": _short(str(error), 1000)}
     return ({"id": asked["id"]} if isinstance(asked, Mapping) and "id" in asked else {}) | found
+
+
+def _read(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:  # ValueError: neither JSON nor UTF-8, or a number of 5,000 digits
+        got = _short(line.decode(errors="replace").strip())
+        raise BadSchedule("line", f"expected one JSON object in UTF-8; got {got!r} ({error}).") from None
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"JSON has no {text}")
 
 
 def question(asked: Any) -> Question:
     """Read a question; what it leaves out or sets to null is as usual. Raises BadSchedule."""
-    policies = _object(_object(asked, "question").get("policies") or {}, "policies")
+    given = _object(asked, "question").get("policies")
+    policies = {} if given is None else _object(given, "policies")
     for name in policies:
         if name not in POLICIES:
             raise BadSchedule("policies", f"expected {', '.join(POLICIES)}; got {name!r}.{nearest(name, POLICIES)}")
@@ -107,4 +120,13 @@ def _moment(text: str, cron: Cron) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise BadSchedule("after", f"expected a moment such as 2027-03-28T00:00:00+01:00; got {text!r}.") from None
-    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=load(zone_of(cron))))
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise BadSchedule("after", f"expected a year from {FIRST_YEAR} to {LAST_YEAR}; got {text!r}.")
+    there = moment if moment.tzinfo else moment.replace(tzinfo=load(zone_of(cron)))
+    # Rounded up, a microsecond before a due time would be that time, and the answer would leave it out.
+    return (there - EPOCH) // timedelta(milliseconds=1)
+
+
+def _short(text: str, longest: int = 200) -> str:
+    """A line of a megabyte is not handed back whole."""
+    return text if len(text) <= longest else f"{text[:longest]}…"

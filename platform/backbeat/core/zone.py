@@ -16,7 +16,7 @@ LAST_YEAR = 9990
 """Python's calendar ends with 9999; some room is left for zones and jumps."""
 _REACH = 2 * DAY
 """More than the longest jump: Samoa and Kwajalein left out a whole day."""
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d\d?):?(\d\d)?", re.ASCII)
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d\d?):?([0-5]\d)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
