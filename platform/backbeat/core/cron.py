@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from backbeat.core.cron_days import Days, days_of
 from backbeat.core.cron_fields import FIELDS, values
-from backbeat.core.dialect import Dialect, dialect_of
+from backbeat.core.dialect import CRON, Dialect, dialect_of
 from backbeat.core.jenkins import picker, without_hashes
 from backbeat.core.when import Cron
 from backbeat.core.zone import LAST_YEAR
@@ -81,6 +82,7 @@ class Rule:
                 yield from (base + second for second in self.seconds if base + second >= start)
 
 
+@lru_cache(maxsize=1024)
 def parse(cron: Cron) -> tuple[Rule, str]:
     """The rule of an expression, and the name of its zone. Raises BadSchedule."""
     dialect = dialect_of(cron.dialect)
@@ -126,14 +128,15 @@ def _with_zone(cron: Cron, dialect: Dialect) -> tuple[str, str]:
 
 def _fields(expr: str, dialect: Dialect, key: str) -> dict[str, str]:
     """The expression's fields by name, in lower case."""
-    text = expr.strip().lower()
+    text, layouts = expr.strip().lower(), dialect.layouts
     if text.startswith("@"):
-        text = _macro(text, dialect, key)
+        # The words are written in cron's five fields, also where the dialect itself wants seconds.
+        text, layouts = _macro(text, dialect, key), (CRON, *layouts)
     parts = _SPACE.split(text) if text else []
-    layout = next((layout for layout in dialect.layouts if len(layout) == len(parts)), None)
+    layout = next((layout for layout in layouts if len(layout) == len(parts)), None)
     if layout is None:
-        counts = " or ".join(str(len(layout)) for layout in dialect.layouts)
-        orders = "; or ".join(" ".join(layout) for layout in dialect.layouts)
+        counts = " or ".join(str(len(layout)) for layout in layouts)
+        orders = "; or ".join(" ".join(layout) for layout in layouts)
         raise BadSchedule("schedule", f"expected {counts} fields ({orders}); got {len(parts)} in {expr!r}.")
     return dict(zip(layout, parts, strict=True))
 

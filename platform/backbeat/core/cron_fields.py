@@ -151,12 +151,12 @@ def bad(field: Field, got: str, dialect: Dialect, more: str = "") -> BadSchedule
     if field.name == "weekday":
         low, high = low + dialect.sunday, high + max(dialect.sunday, int(dialect.seven))
     names = f" or {field.words[0].upper()}-{field.words[-1].upper()}" if field.words and dialect.names else ""
-    hint = more or _hint(field, got)
+    hint = more or _hint(field, got, dialect)
     return BadSchedule("schedule", f"expected {low}-{high}{names} in the {field.name} field; got {got!r}.{hint}")
 
 
-def _hint(field: Field, got: str) -> str:
-    if got.isalpha() and (close := nearest(got, field.words)):
+def _hint(field: Field, got: str, dialect: Dialect) -> str:
+    if dialect.names and got.isalpha() and (close := nearest(got, field.words)):
         return close
     if got.endswith("/"):
         return " A step needs a number after the /."

@@ -39,7 +39,9 @@ def next_after(when: When, after_ms: int) -> int | None:
 
 def upcoming(when: When, after_ms: int, n: int) -> list[int]:
     """The next n instants after `after_ms`; fewer when the schedule ends. Raises BadSchedule."""
-    return list(islice(_from(when, after_ms), n))
+    if isinstance(when, (Every, Once)):
+        return list(islice(_from(when, after_ms), n))
+    return _timeline(when).following(after_ms, n)
 
 
 def last_before(when: When, before_ms: int) -> int | None:
@@ -86,10 +88,18 @@ class Timeline:
         found = held[place]
         return None if found == _NEVER else found
 
+    def following(self, moment: int, n: int) -> list[int]:
+        """The first n instants after a moment, in one go."""
+        return list(islice(self._all(moment), n))
+
+    def _all(self, moment: int) -> Iterator[int]:
+        instants = self._instants(max(moment, _EARLIEST) // 1000) if moment < _LATEST else iter(())
+        return (instant * 1000 for instant in instants)
+
     def _look_ahead(self, moment: int) -> list[int]:
         held: list[int] = []
-        for instant in self._instants(max(moment, _EARLIEST) // 1000) if moment < _LATEST else ():
-            held.append(instant * 1000)
+        for instant in self._all(moment):
+            held.append(instant)
             if len(held) >= self._ahead or held[-1] > moment + _SPAN:
                 break
         else:
