@@ -13,7 +13,7 @@ from backbeat.core.state import RunState
 from backbeat.store.ledger import Ended, Offer
 from backbeat.store.store import Store
 from tests.core.graphs import of
-from tests.store.graph_runs import QUEUE, RUN, queued, start, states, take, work
+from tests.store.graph_runs import QUEUE, RUN, events, queued, start, states, take, work
 
 ROW = of(a="", b="a", c="b")
 WIDE = of(a="", **{f"b{number:02}": "a" for number in range(20)})
@@ -171,6 +171,32 @@ def test_what_was_cancelled_is_not_gone_on_with(store: Store) -> None:
     assert go_on(store, ended).following is None
     assert ready(store) == 0
     assert sum(state is RunState.CANCELLED for state in states(store, WIDE).values()) == 19
+
+
+def test_one_event_tells_all_of_a_node_that_ends_at_once(store: Store) -> None:
+    start(store, ROW, alone=True)
+    ended = end(store, take(store) or "")
+
+    go_on(store, ended)
+
+    (event,) = events(store, f"{RUN}/b")
+    assert {name: event[name] for name in ("k", "state", ".a", ".w", "fresh")} == {
+        "k": "finished", "state": "succeeded", ".a": "1", ".w": "w1", "fresh": "1",
+    }  # fmt: skip
+    assert int(event["t"]) >= int(event[".st"]) > 0
+
+
+def test_the_start_of_a_node_that_lasts_is_told_once_its_lease_is_renewed(store: Store) -> None:
+    start(store, ROW, alone=True)
+    ended = end(store, take(store) or "")
+    assert events(store, f"{RUN}/b") == []
+
+    for _ in range(2):
+        assert store.ledger.renew("w", [f"{RUN}/b"], 30) == ({f"{RUN}/b"}, set())
+
+    assert [event["k"] for event in events(store, f"{RUN}/b")] == ["started"]
+    go_on(store, ended)
+    assert [(event["k"], "fresh" in event) for event in events(store, f"{RUN}/b")] == [("started", False), ("finished", False)]
 
 
 def test_a_process_that_is_gone_loses_what_it_had_won(store: Store) -> None:

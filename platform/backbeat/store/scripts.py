@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from backbeat.store.cluster import Cluster, servers
 
-PARTS = frozenset({"claiming", "clock", "common", "dag", "finishing", "gate"})
+PARTS = frozenset({"claiming", "clock", "common", "dag", "dag_seldom", "finishing", "gate"})
 """Files that other scripts include; they can't be called."""
 _HEADER = re.compile(r"^-- KEYS: (?P<keys>[^|]*) \| ARGV: (?P<argv>[^|]*) \| returns: (?P<returns>.+)$")
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)

@@ -42,6 +42,23 @@ local function claim_run(ask, run_id, now, stock, canvas, gate)
   return 'claimed'
 end
 
+-- The next node of a DAG run, for whoever has ended another one. `run`: its fields, which tell all that claim_run would ask: it is queued,
+-- waits at no gate and has no start deadline, and its slot has no limits. Any other is claimed as always.
+-- Its start is told when its lease is renewed (renew.lua); most have ended by then, which tells the same.
+-- Returns the verdict, and its fields by now.
+local function claim_next(ask, run_id, run, now)
+  local key = ask.prefix .. 'run:' .. run_id
+  if run.dl or run.cv or run.g or run.rt or redis.call('EXISTS', ask.prefix .. 'limits') == 1 then
+    local verdict = claim_run(ask, run_id, now, '', '', '')
+    return verdict, verdict == 'claimed' and facts_of(key) or nil
+  end
+  run.s, run.a, run.h, run.w, run.st = 'running', string.format('%d', run.a + 1), ask.holder, ask.worker, string.format('%d', now)
+  run.who, run.se = ask.who, ''
+  redis.call('HSET', key, 's', run.s, 'a', run.a, 'h', run.h, 'w', run.w, 'st', run.st, 'who', run.who, 'se', run.se)
+  redis.call('ZADD', ask.timers, now + ask.lease_ms, run_id)
+  return 'claimed', run
+end
+
 local function pair(name, value)
   return value ~= '' and name .. '\31' .. value .. '\31' or ''
 end

@@ -23,6 +23,21 @@ local function open_run(key)
   spread(key, packed, {})
 end
 
+-- All fields of a run, by name and as the flat list that they came in: read once by scripts that every node of a graph pays for.
+-- Without fields when there is none, or nobody has touched it yet.
+local function facts_of(key)
+  local flat, run = redis.pcall('HGETALL', key), {}
+  if flat.err then
+    if redis.call('GETRANGE', key, 0, 9) ~= 's\31running\31' then return run, {} end
+    open_run(key)
+    return facts_of(key)
+  end
+  for i = 1, #flat, 2 do run[flat[i]] = flat[i + 1] end
+  if not run.p then return run, flat end
+  open_run(key)
+  return facts_of(key)
+end
+
 local function queue_run(prefix, direct, run_id, message, requeue_at)
   local key = prefix .. 'run:' .. run_id
   open_run(key)
@@ -56,9 +71,10 @@ end
 -- What the ledger keeps for itself: a message that waits, canvas, who works, how far it is, gates, and since when it is queued.
 local UNTOLD = {s = true, h = true, m = true, cv = true, who = true, pg = true, lw = true, g = true, rg = true, rt = true, re = true, qt = true, se = true, rl = true}
 
--- One event of a run: the facts that history needs, so that a reader needs no earlier event. Returns its id.
-local function tell(prefix, kind, run_id, now, extra)
-  local run = redis.call('HGETALL', prefix .. 'run:' .. run_id)
+-- One event of a run: the facts that history needs, so that a reader needs no earlier event. Returns its id. `flat`: its fields,
+-- for whoever has read them.
+local function tell(prefix, kind, run_id, now, extra, flat)
+  local run = flat or redis.call('HGETALL', prefix .. 'run:' .. run_id)
   local fields = {'k', kind, 'r', run_id, 't', now}
   for i = 1, #run, 2 do
     if not UNTOLD[run[i]] then
@@ -93,15 +109,14 @@ local end_run
 -- include: dag
 
 -- What the end of a run means to the DAG run whose node it is. 1 when a process must take it from here.
-local function node_ended(prefix, direct, run_id, state, now, requeue_at, key_ttl, output)
-  local node = redis.call('HMGET', prefix .. 'run:' .. run_id, 'd', 'di', 'it', 'a', 'cv')
-  if not node[1] then return 0 end
+local function node_ended(prefix, direct, run, state, now, requeue_at, key_ttl, output)
+  if not run.d then return 0 end
   local engine = dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, queue_run, hand_over)
-  local fine, more = pcall(engine.ended, node[1], node[2], node[3], state, output or '', node[4], node[5])
+  local fine, more = pcall(engine.ended, run.d, run.di, run.it, state, output or '', run.a, run.cv)
   if fine then return more end
   -- The run has ended all the same; a sweep of the DAG run finds out what its end means.
-  redis.log(redis.LOG_WARNING, 'backbeat: ' .. node[1] .. ': ' .. tostring(more))
-  redis.call('ZADD', prefix .. 'dags', 'XX', now, node[1])
+  redis.log(redis.LOG_WARNING, 'backbeat: ' .. run.d .. ': ' .. tostring(more))
+  redis.call('ZADD', prefix .. 'dags', 'XX', now, run.d)
   return 1
 end
 
@@ -115,19 +130,22 @@ local function ask_to_stop(prefix, run_id, reason, now)
 end
 
 -- A terminal state: told once, then the run leaves Redis. A caller's idempotency key is kept for a stated time.
--- `output` is the text that children of a node need. Returns 1 when a process must look after the DAG run.
-function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra, output)
+-- `output` is the text that children of a node need; `run` and `flat` are what facts_of says, for whoever has asked. Returns 1 when
+-- a process must look after the DAG run.
+function end_run(prefix, direct, run_id, state, now, requeue_at, key_ttl, extra, output, run, flat)
   local key = prefix .. 'run:' .. run_id
-  open_run(key)
-  local run = redis.call('HMGET', key, 'j', 'ky', 'd', 'g', 'rg', 'rt', 're')
+  if not run then
+    open_run(key)
+    run, flat = facts_of(key)
+  end
   extra[#extra + 1] = 'state'
   extra[#extra + 1] = state
-  tell(prefix, 'finished', run_id, now, extra)
-  if run[2] then redis.call('SET', prefix .. 'done:' .. run_id, state, 'PX', key_ttl) end
-  local more = run[3] and node_ended(prefix, direct, run_id, state, now, requeue_at, key_ttl, output) or 0
+  tell(prefix, 'finished', run_id, now, extra, flat)
+  if run.ky then redis.call('SET', prefix .. 'done:' .. run_id, state, 'PX', key_ttl) end
+  local more = node_ended(prefix, direct, run, state, now, requeue_at, key_ttl, output)
   redis.call('DEL', key)
   redis.call('ZREM', prefix .. 'timers', run_id)
-  if run[1] then free_busy(prefix, direct, run[1], run_id, requeue_at) end
-  leave_gates(prefix, direct, run_id, {run[1], unpack(run, 4)}, now, requeue_at)
+  if run.j then free_busy(prefix, direct, run.j, run_id, requeue_at) end
+  leave_gates(prefix, direct, run_id, {run.j, run.g, run.rg, run.rt, run.re}, now, requeue_at)
   return more
 end

@@ -21,7 +21,8 @@
 -- g the segment that goes out as Celery canvas with it: '#seg:<g>' says which. Canvas only carries messages. A run that it is to
 -- bring has none of ours, unless nobody claims it within CARRIED_MS.
 
--- Whoever ends a node and would go on with another one: {list, queue, quick, claim}, and then `taken`, its run. See finish.lua.
+-- Whoever ends a node and would go on with another one: {list, queue, quick, claim}, and then `taken`, its run, with its `fields`. See
+-- finish.lua.
 local taker
 
 -- A hash from a flat list, in pieces that unpack can take.
@@ -33,20 +34,24 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   local BUDGET, AT_ONCE, EARLY, CARRIED_MS = 2000, 100, 32768, 5000
   -- Ready runs that have messages: few, since a message costs more than the run. On its way to another broker each takes longer.
   local SENT = direct == '1' and 4 or 16
+  local LETTERS = 's c k o t p l m a r'
   local CODES = {succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c', skipped = 'k', upstream_failed = 'u', expired = 'x', quarantined = 'z'}
-  local STATES = {}
-  for state, code in pairs(CODES) do STATES[code] = state end
-  local engine, settle, launch = {}, nil, nil
+  local engine, settle, launch, decide, drain = {}, nil, nil, nil, nil
 
   local function open(id)
     local h = redis.call('HMGET', prefix .. 'dag:' .. id, 'v', 'e', 'nominal', 'paused', 'cancel', 'j', 'n', 're', 'c')
     if not h[1] then return nil end
     local d = {id = id, json = h[2], nominal = h[3], paused = h[4], cancel = h[5], name = h[6], n = tonumber(h[7]), rerun = h[8], born = h[9] or now}
     d.graph = prefix .. 'graph:' .. h[1]
-    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a', 'r'}) do d[letter] = prefix .. 'dag.' .. letter .. ':' .. id end
     d.key, d.budget, d.queue, d.first, d.settled, d.bad = prefix .. 'dag:' .. id, BUDGET, {}, 1, 0, 0
     d.records, d.kinds, d.gathered, d.ready = {}, {}, {}, {}
-    return d
+    -- Their names are put together when they are wanted: most calls want four.
+    return setmetatable(d, {__index = function(_, letter)
+      if not string.find(LETTERS, letter, 1, true) then return nil end
+      local key = prefix .. 'dag.' .. letter .. ':' .. id
+      rawset(d, letter, key)
+      return key
+    end})
   end
 
   local function get(d, place) return redis.call('GETRANGE', d.s, place, place) end
@@ -120,19 +125,13 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     gather(d, r.k, k, label)
   end
 
-  -- History of a node that has no run of its own: it never ran, or it is the whole of a mapped one.
-  local function tell_node(d, place, code, extra)
-    local r = record(d, place)
-    local fields = {'k', 'finished', 'r', d.id .. '/' .. r.i, 't', now, '.j', kind(d, r.k).j, '.d', d.id, '.nd', r.i, '.bn', d.born, 'state', STATES[code]}
-    -- After a rerun this is one more attempt, so that history takes it for the newer one.
-    local before = d.rerun and tonumber(redis.call('HGET', d.a, place) or 0) or 0
-    if before > 0 then
-      fields[#fields + 1] = '.a'
-      fields[#fields + 1] = before + 1
-      redis.call('HSET', d.a, place, before + 1)
-    end
-    for i = 1, #extra do fields[#fields + 1] = extra[i] end
-    redis.call('XADD', prefix .. 'events', '*', unpack(fields))
+  -- What most ends of nodes have no need of is built only when it is wanted: that takes longer than many a command.
+  local built
+  local function seldom()
+    if built then return built end
+    built = {}
+-- include: dag_seldom
+    return built
   end
 
   -- A node has ended: count it, and let its children know in a step of their own.
@@ -141,48 +140,9 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     d.settled, d.budget = d.settled + 1, d.budget - 2
     if code ~= 's' and code ~= 'k' then
       d.bad = d.bad + 1
-      if code ~= 'u' then redis.call('HSETNX', d.key, 'why', record(d, place).i .. ' ' .. STATES[code]) end
+      if code ~= 'u' then redis.call('HSETNX', d.key, 'why', record(d, place).i .. ' ' .. seldom().states[code]) end
     end
     later(d, 'p:' .. place .. ':0')
-  end
-
-  local function settle_unrun(d, place, code)
-    tell_node(d, place, code, {'reason', code == 'c' and d.cancel or 'upstream'})
-    settle(d, place, code)
-  end
-
-  local function end_map(d, place, items, bad)
-    local code = bad == 0 and 's' or d.cancel and 'c' or 'f'
-    local reason = bad > 0 and bad .. ' of ' .. items .. ' items ended badly' or items .. ' items'
-    tell_node(d, place, code, {'reason', reason})
-    settle(d, place, code)
-  end
-
-  -- As many items of a mapped node as may run at once: first those that are to run again, then the next ones.
-  local function spawn(d, place)
-    local r = record(d, place)
-    local m = redis.call('HMGET', d.m, place .. 'n', place .. 'i', place .. 'r')
-    local count, next_item, running = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
-    local again = prefix .. 'dag.w:' .. place .. ':' .. d.id
-    local waiting = redis.call('LLEN', again)
-    while (waiting > 0 or next_item < count) and (not r.p or running < r.p) do
-      if d.paused then
-        redis.call('RPUSH', d.p, 'm:' .. place)
-        break
-      elseif d.budget <= 0 then
-        later(d, 'm:' .. place)
-        break
-      end
-      if waiting > 0 then
-        waiting = waiting - 1
-        create(d, place, r, tonumber(redis.call('LPOP', again)))
-      else
-        create(d, place, r, next_item)
-        next_item = next_item + 1
-      end
-      running = running + 1
-    end
-    redis.call('HSET', d.m, place .. 'i', next_item, place .. 'r', running)
   end
 
   -- Whether the message of a node's run comes by canvas: with that of the parent whose end lets it go, unless a part of the
@@ -196,7 +156,7 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
 
   -- The parents allow it: run, unless the DAG run is being cancelled or held.
   launch = function(d, place)
-    if d.cancel then return settle_unrun(d, place, 'c') end
+    if d.cancel then return seldom().settle_unrun(d, place, 'c') end
     if d.paused then return redis.call('RPUSH', d.p, 'r:' .. place) end
     local r = record(d, place)
     if r.m then
@@ -208,15 +168,15 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     end
   end
 
-  local RULES = {
-    all_success = function(good, bad, skipped) return bad > 0 and 'u' or skipped > 0 and 'k' or 'run' end,
-    all_done = function() return 'run' end,
-    any_failed = function(good, bad) return bad > 0 and 'run' or 'k' end,
-    none_failed = function(good, bad) return bad > 0 and 'u' or 'run' end,
-    any_success = function(good, bad) return good > 0 and 'run' or bad > 0 and 'u' or 'k' end,
-  }
+  local function by_rule(rule, good, bad, skipped)
+    if rule == 'all_done' then return 'run' end
+    if rule == 'any_failed' then return bad > 0 and 'run' or 'k' end
+    if rule == 'any_success' then return good > 0 and 'run' or bad > 0 and 'u' or 'k' end
+    if bad > 0 then return 'u' end
+    return rule == 'all_success' and skipped > 0 and 'k' or 'run'
+  end
 
-  local function decide(d, place)
+  function decide(d, place)
     local code = get(d, place)
     if code ~= '.' and code ~= 'o' then return end
     local at, r = 4 * place, record(d, place)
@@ -224,8 +184,8 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local good = r.n - bad - skipped - open % EARLY
     local early = (r.r == 'any_failed' and bad > 0) or (r.r == 'any_success' and good > 0)
     if not early and good + bad + skipped < r.n then return end
-    local verdict = code == 'o' and 'k' or RULES[r.r](good, bad, skipped)
-    if verdict == 'run' then launch(d, place) else settle_unrun(d, place, verdict) end
+    local verdict = code == 'o' and 'k' or by_rule(r.r, good, bad, skipped)
+    if verdict == 'run' then launch(d, place) else seldom().settle_unrun(d, place, verdict) end
   end
 
   -- Each child counts one parent less to wait for, and on its side an end that was no success: many of them in one command. Only
@@ -254,111 +214,20 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     end
   end
 
-  local function stop(d, label)
-    d.budget = d.budget - 4
-    local run_id = d.id .. '/' .. label
-    local state = redis.call('HGET', prefix .. 'run:' .. run_id, 's')
-    if state == 'running' then
-      redis.call('HSET', prefix .. 'run:' .. run_id, 'cancel', d.cancel or 'cancelled')
-    elseif state then
-      end_run(prefix, direct, run_id, 'cancelled', now, requeue_at, key_ttl, {'reason', d.cancel or 'cancelled'})
-    end
-  end
-
-  local STEPS = {
-    p = function(d, place, rest) propagate(d, place, rest) end,
-    r = function(d, place) if get(d, place) == '.' then launch(d, place) end end,
-    m = function(d, place) if get(d, place) == 'q' then spawn(d, place) end end,
-    d = function(d, place)
-      d.budget = d.budget - 1
-      decide(d, place)
-    end,
-    i = function(d, place, item)
-      d.budget = d.budget - 1
-      local key = prefix .. 'dag.i:' .. place .. ':' .. d.id
-      local code = redis.call('GETRANGE', key, item, item)
-      if code == '.' then return end
-      redis.call('SETRANGE', key, item, '.')
-      redis.call('HINCRBY', d.m, place .. 'l', 1)
-      if code ~= 's' then redis.call('HINCRBY', d.m, place .. 'b', -1) end
-      redis.call('RPUSH', prefix .. 'dag.w:' .. place .. ':' .. d.id, item)
-      spawn(d, place)
-    end,
-    x = function(d, place, item) stop(d, item and record(d, place).i .. '[' .. item .. ']' or record(d, place).i) end,
-    n = function(d, place, item)
-      -- Whoever found that the item has no run may have looked just before it ended.
-      local code = redis.call('GETRANGE', prefix .. 'dag.i:' .. place .. ':' .. d.id, item, item)
-      if get(d, place) == 'q' and code == '.' then create(d, place, record(d, place), item) end
-    end,
-  }
-
   local function step(d, text)
     local letter, place, rest = string.match(text, '^(%a):(%d+):?(%d*)$')
-    STEPS[letter](d, tonumber(place), tonumber(rest))
+    local doing = letter == 'p' and propagate or seldom().steps[letter]
+    doing(d, tonumber(place), tonumber(rest))
   end
 
-  -- How many nodes are in which state, as JSON.
-  local function summary(d)
-    local states, parts = redis.call('GET', d.s), {}
-    for code, state in pairs(STATES) do
-      local _, count = string.gsub(states, code, '')
-      if count > 0 then parts[#parts + 1] = '"' .. state .. '":' .. count end
-    end
-    return '{"summary":{' .. table.concat(parts, ',') .. '}}'
-  end
-
-  local function expire(d)
-    for _, queue in ipairs(redis.call('SMEMBERS', d.r)) do redis.call('PEXPIRE', ready(d, queue), key_ttl) end
-    for _, letter in ipairs({'s', 'c', 'k', 'o', 't', 'p', 'l', 'm', 'a', 'r'}) do redis.call('PEXPIRE', d[letter], key_ttl) end
-    redis.call('PEXPIRE', d.key, key_ttl)
-    for _, field in ipairs(redis.call('HKEYS', d.m)) do
-      local place = string.match(field, '^(%d+)n$')
-      if place then
-        for _, letter in ipairs({'i', 'v', 'o', 'w'}) do redis.call('PEXPIRE', prefix .. 'dag.' .. letter .. ':' .. place .. ':' .. d.id, key_ttl) end
-      end
-    end
-    if redis.call('HINCRBY', d.graph, '#users', -1) <= 0 then redis.call('PEXPIRE', d.graph, key_ttl * 2) end
-  end
-
-  -- The next DAG run that waited for its turn.
-  local function next_in_line(name)
-    while true do
-      local next_id = redis.call('LPOP', prefix .. 'dag.line:' .. name)
-      if not next_id then return end
-      local message = redis.call('HGET', prefix .. 'run:' .. next_id, 'm')
-      if message then
-        redis.call('HDEL', prefix .. 'run:' .. next_id, 'm')
-        return queue_run(prefix, direct, next_id, message, requeue_at)
-      end
-    end
-  end
-
-  -- The last node has ended: so has the DAG run. Its keys stay for a rerun, for a stated time.
-  local function finish(d)
-    if redis.call('ZREM', prefix .. 'dags', d.id) == 0 then return end
-    local h = redis.call('HMGET', d.key, 'bad', 'why')
-    local state, reason, bad = 'succeeded', '', tonumber(h[1])
-    if bad > 0 and d.cancel then
-      state, reason = d.cancel == 'timed_out' and 'timed_out' or 'cancelled', d.cancel
-    elseif bad > 0 then
-      state, reason = 'failed', bad .. ' of ' .. d.n .. ' nodes did not end well; first: ' .. (h[2] or '')
-    end
-    redis.call('HSET', d.key, 'end', state, 'reason', reason)
-    redis.call('XADD', prefix .. 'events', '*', 'k', 'dag_finished', 'r', d.id, 't', now, 'state', state, 'reason', reason, 'outcome', summary(d))
-    end_run(prefix, direct, d.id, state, now, requeue_at, key_ttl, reason ~= '' and {'reason', reason} or {})
-    expire(d)
-    redis.call('SREM', prefix .. 'dag.active:' .. d.name, d.id)
-    next_in_line(d.name)
-  end
-
-  -- The next run of a queue that is ready and has no message: the number of its kind, its label, its queue by now, its job.
+  -- The next run of a queue that is ready and has no message: the number of its kind, its label, its fields.
   local function next_ready(d, queue)
     for _ = 1, AT_ONCE do
       local entry = redis.call('LPOP', ready(d, queue))
       if not entry then return end
       local number, label = string.match(entry, '^(%d+):(.*)$')
-      local run = redis.call('HMGET', prefix .. 'run:' .. d.id .. '/' .. label, 's', 'q', 'j')
-      if run[1] == 'queued' then return number, label, run[2], run[3] end
+      local run = facts_of(prefix .. 'run:' .. d.id .. '/' .. label)
+      if run.s == 'queued' then return number, label, run end
     end
   end
 
@@ -368,12 +237,6 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
       local number, label = next_ready(d, name)
       if number then send(kind(d, number), {d.json .. '/' .. label}) end
     end
-  end
-
-  -- They are cancelled, or belong to a former run of these nodes.
-  function engine.forget_ready(d)
-    for _, queue in ipairs(redis.call('SMEMBERS', d.r)) do redis.call('DEL', ready(d, queue)) end
-    redis.call('DEL', d.r)
   end
 
   -- What is ready in a queue: the first few by message, the rest waits. Where some wait already, their messages are on their way.
@@ -396,13 +259,14 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   local function take(d)
     if not taker or taker.busy then return end
     taker.busy = true
-    local number, label, queue, job = next_ready(d, taker.list)
+    local number, label, run = next_ready(d, taker.list)
     if not number then return end
     local run_id = d.id .. '/' .. label
-    local wanted = queue == taker.queue and string.find(taker.quick, '\n' .. job .. '\n', 1, true)
-    local verdict = wanted and taker.claim(run_id) or 'gated'
+    local wanted = run.q == taker.queue and string.find(taker.quick, '\n' .. run.j .. '\n', 1, true)
+    local verdict, fields = 'gated', nil
+    if wanted then verdict, fields = taker.claim(run_id, run) end
     if verdict == 'claimed' then
-      taker.taken = run_id
+      taker.taken, taker.fields = run_id, fields
     elseif verdict == 'gated' then
       -- It needs more of a worker than is at hand here.
       send(kind(d, number), {d.json .. '/' .. label})
@@ -410,9 +274,11 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   end
 
   local function drained(d)
+    local all_done = false
     while d.budget > 0 do
       local text = d.queue[d.first] or redis.call('LPOP', d.t)
-      if not text then break end
+      all_done = not text
+      if all_done then break end
       if d.queue[d.first] then d.first = d.first + 1 end
       step(d, text)
     end
@@ -424,10 +290,10 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     if d.bad > 0 then redis.call('HINCRBY', d.key, 'bad', d.bad) end
     local left = (d.settled > 0 or d.rewritten) and redis.call('HINCRBY', d.key, 'left', -d.settled)
     if left and left <= 0 then
-      finish(d)
+      seldom().finish(d)
       return 0
     end
-    local steps = redis.call('LLEN', d.t) > 0
+    local steps = not all_done and redis.call('LLEN', d.t) > 0
     if not steps and redis.call('SCARD', d.l) == 0 then return 0 end
     -- Whoever ended the node sees to it; a keeper looks at once where much is left, else a moment later.
     redis.call('ZADD', prefix .. 'dags', 'XX', steps and now or now + 1000, d.id)
@@ -435,21 +301,10 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
   end
 
   -- Do what there is to do, within the budget; 1 when a process must take it from here.
-  local function drain(d)
+  function drain(d)
     local more = drained(d)
     take(d)
     return more
-  end
-
-  local function item_ended(d, place, item, code, output)
-    local key = prefix .. 'dag.i:' .. place .. ':' .. d.id
-    if redis.call('GETRANGE', key, item, item) ~= '.' then return end
-    redis.call('SETRANGE', key, item, code)
-    if output ~= '' then redis.call('HSET', prefix .. 'dag.o:' .. place .. ':' .. d.id, item, output) end
-    redis.call('HINCRBY', d.m, place .. 'r', -1)
-    local bad = redis.call('HINCRBY', d.m, place .. 'b', code == 's' and 0 or 1)
-    local left = redis.call('HINCRBY', d.m, place .. 'l', -1)
-    if left == 0 then end_map(d, place, redis.call('HGET', d.m, place .. 'n'), bad) else spawn(d, place) end
   end
 
   local function single_ended(d, place, code, output, carrying)
@@ -469,13 +324,6 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     end
   end
 
-  -- Released from quarantine by hand, after the others went on without it: its output is kept for a rerun.
-  local function late_success(d, place, output)
-    if output ~= '' then redis.call('HSET', d.o, place, output) end
-    set(d, place, 's')
-    redis.call('HINCRBY', d.key, 'bad', -1)
-  end
-
   -- A node's run has ended. 1 when a process must take it from here. `carrying`: its message brings that of its child.
   function engine.ended(id, place, item, state, output, attempts, carrying)
     local d = open(id)
@@ -484,16 +332,16 @@ local function dag_engine(prefix, direct, now, requeue_at, key_ttl, end_run, que
     local code, before = CODES[state] or 'f', get(d, place)
     if attempts ~= '1' then redis.call('HSET', d.a, item and place .. ':' .. item or place, attempts or '0') end
     if before == 'q' and item then
-      item_ended(d, place, item, code, output)
+      seldom().item_ended(d, place, item, code, output)
     elseif before == 'q' then
       single_ended(d, place, code, output, carrying)
     elseif before == 'z' and code == 's' then
-      late_success(d, place, output)
+      seldom().late_success(d, place, output)
     end
     return drain(d)
   end
 
   engine.open, engine.get, engine.set, engine.drain, engine.later = open, get, set, drain, later
-  engine.settle, engine.settle_unrun, engine.tell_node, engine.end_map, engine.record = settle, settle_unrun, tell_node, end_map, record
+  engine.settle, engine.record, engine.seldom = settle, record, seldom
   return engine
 end

@@ -12,7 +12,7 @@ if not d or not d.name or not redis.call('ZSCORE', prefix .. 'dags', d.id) then
   return {-1, now}
 end
 if ARGV[7] == '0' then redis.call('DEL', d.p) end
-if ARGV[7] == '0' then engine.forget_ready(d) end
+if ARGV[7] == '0' then engine.seldom().forget_ready(d) end
 redis.call('HDEL', KEYS[1], 'paused')
 d.paused = false
 
@@ -23,7 +23,7 @@ local function cancel_items(place)
   local never = count - first
   redis.call('HSET', d.m, place .. 'i', count)
   local bad, left = redis.call('HINCRBY', d.m, place .. 'b', never), redis.call('HINCRBY', d.m, place .. 'l', -never)
-  if left == 0 then return engine.end_map(d, place, count, bad) end
+  if left == 0 then return engine.seldom().end_map(d, place, count, bad) end
   local states = redis.call('GETRANGE', prefix .. 'dag.i:' .. place .. ':' .. d.id, 0, first - 1)
   for item = 0, first - 1 do
     if string.sub(states, item + 1, item + 1) == '.' then engine.later(d, 'x:' .. place .. ':' .. item) end
@@ -36,7 +36,7 @@ local codes = redis.call('GETRANGE', d.s, from, past - 1)
 for place = from, past - 1 do
   local code = string.sub(codes, place - from + 1, place - from + 1)
   if code == '.' or code == 'o' or code == 'e' then
-    engine.settle_unrun(d, place, 'c')
+    engine.seldom().settle_unrun(d, place, 'c')
   elseif code == 'h' then
     engine.settle(d, place, 's')
   elseif code == 'q' then

@@ -19,12 +19,12 @@ local function answer(letter, place, fact)
     end
     engine.settle(d, place, 's')
   elseif letter == 'x' and code == 'e' then
-    engine.tell_node(d, place, 'f', {'outcome', cjson.encode({error = {type = 'GraphError', message = fact}})})
+    engine.seldom().tell_node(d, place, 'f', {'outcome', cjson.encode({error = {type = 'GraphError', message = fact}})})
     engine.settle(d, place, 'f')
   elseif letter == 'e' and code == 'e' then
     redis.call('DEL', ARGV[1] .. 'dag.o:' .. place .. ':' .. d.id)
     redis.call('HSET', d.m, place .. 'n', fact, place .. 'i', 0, place .. 'r', 0, place .. 'l', fact, place .. 'b', 0)
-    if fact == 0 then return engine.end_map(d, place, 0, 0) end
+    if fact == 0 then return engine.seldom().end_map(d, place, 0, 0) end
     engine.set(d, place, 'q')
     redis.call('SET', ARGV[1] .. 'dag.i:' .. place .. ':' .. d.id, string.rep('.', fact))
     engine.later(d, 'm:' .. place)

@@ -14,7 +14,7 @@ local function open_again(fields)
   redis.call('HSET', prefix .. 'run:' .. id, unpack(fields))
   redis.call('HDEL', KEYS[1], 'cancel', 'why', 'end', 'reason', 'dl')
   d.cancel = false
-  engine.forget_ready(d)
+  engine.seldom().forget_ready(d)
   redis.call('SADD', prefix .. 'dag.active:' .. d.name, id)
   redis.call('HINCRBY', d.graph, '#users', 1)
   for _, key in ipairs({KEYS[1], d.graph, d.s, d.c, d.k, d.o, d.m, d.a}) do redis.call('PERSIST', key) end

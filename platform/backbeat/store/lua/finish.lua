@@ -15,24 +15,26 @@ local ask = {prefix = prefix, timers = KEYS[2], holder = ARGV[3], direct = ARGV[
 -- Whether a more urgent queue of the same pool has messages. What waits at another broker is not seen here.
 local function urgent_waits(queue)
   local pool, level = string.match(queue, '^(.*%.p)(%d)$')
-  if ask.direct ~= '1' or not pool then return false end
-  for above = level + 1, 9 do
-    if redis.call('EXISTS', pool .. above) == 1 then return true end
-  end
-  return false
+  if ask.direct ~= '1' or not pool or level == '9' then return false end
+  local above = {}
+  for urgent = level + 1, 9 do above[#above + 1] = pool .. urgent end
+  return redis.call('EXISTS', unpack(above)) > 0
 end
 
-local run = ARGV[15] ~= '' and held_run(KEYS[1], 'q', 'rl') or {}
-if run[2] and not urgent_waits(run[1]) then
+local run, flat = facts_of(KEYS[1])
+if ARGV[15] ~= '' and run.rl and not urgent_waits(run.q) then
   ask.who, ask.worker, ask.lease_ms = ARGV[12], ARGV[13], ARGV[14]
   taker = {
-    list = run[2], queue = run[1], quick = '\n' .. ARGV[15] .. '\n',
-    claim = function(run_id) return claim_run(ask, run_id, now, '', '', '') end,
+    list = run.rl, queue = run.q, quick = '\n' .. ARGV[15] .. '\n',
+    claim = function(run_id, known) return claim_next(ask, run_id, known, now) end,
   }
 end
-local reply = finish_run(ask, ARGV[2], now, ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[11])
+local reply = finish_run(ask, ARGV[2], run, flat, now, ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[11])
 if taker and taker.taken then
   reply[5] = taker.taken
-  for _, part in ipairs(redis.call('HGETALL', prefix .. 'run:' .. taker.taken)) do reply[#reply + 1] = part end
+  for name, value in pairs(taker.fields) do
+    reply[#reply + 1] = name
+    reply[#reply + 1] = value
+  end
 end
 return reply

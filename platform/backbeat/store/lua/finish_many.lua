@@ -45,7 +45,8 @@ local function end_group(attempt, state, delay_ms, outcome, first, last)
       won = string.sub(text, 1, #mine) == mine
       if won then end_packed(id, key, text, state, outcome) end
     elseif won then
-      won = finish_run(ask, id, now, attempt, state, delay_ms, outcome)[1] == 1
+      local run, flat = facts_of(key)
+      won = finish_run(ask, id, run, flat, now, attempt, state, delay_ms, outcome)[1] == 1
     end
     if won then reply[#reply + 1] = id end
   end

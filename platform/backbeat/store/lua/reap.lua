@@ -24,7 +24,7 @@ local function lose(run_id, key)
     redis.call('ZREM', KEYS[1], run_id)
     tell(prefix, 'quarantined', run_id, now, why)
     free_busy(prefix, ARGV[5], redis.call('HGET', key, 'j'), run_id, now + ARGV[6])
-    node_ended(prefix, ARGV[5], run_id, 'quarantined', now, now + ARGV[6], ARGV[7])
+    node_ended(prefix, ARGV[5], facts_of(key), 'quarantined', now, now + ARGV[6], ARGV[7])
     return false
   end
   redis.call('HSET', key, 's', 'retrying')
