@@ -25,17 +25,22 @@ GRAPH = Dag(
 
 
 @pytest.mark.slow
-def test_a_row_of_nodes_travels_as_a_chain_where_the_queues_are_not_the_ledgers_own(running: Deployment) -> None:
+@pytest.mark.parametrize("timeout", [60.0, None], ids=["limited", "quick"])
+def test_a_row_of_nodes_travels_as_a_chain_only_where_it_needs_messages_to_another_broker(
+    running: Deployment, timeout: float | None
+) -> None:
     running.define(JobSpec(WORK, WORK))
-    first, rest = Node("a", WORK, kwargs={"seconds": 1.0}), zip("bcde", "abcd", strict=True)
-    dag = Dag("row", (first, *(Node(name, WORK, after=(above,)) for name, above in rest)))
-    planned = plan(dag, direct=running.store.slots.direct).segments
+    first = Node("a", WORK, kwargs={"seconds": 1.0}, timeout=timeout)
+    rest = (Node(name, WORK, after=(above,), timeout=timeout) for name, above in zip("bcde", "abcd", strict=True))
+    dag = Dag(f"row{timeout}", (first, *rest))
+    direct = running.store.slots.direct
+    planned = plan(dag, direct=direct, goes_on=lambda node: node.timeout is None).segments
 
     run_id = submit(running, dag)
     eventually(lambda: running.effects("begin")[f"{run_id}/a"], within=30, message=running.story)
     carries = "cv" in running.store.ledger.get(f"{run_id}/a")
 
-    assert carries == bool(planned) == (not running.store.slots.direct)
+    assert carries == bool(planned) == (timeout is not None and not direct)
     assert ended(running, run_id) == "succeeded"
     assert [running.effects("begin")[f"{run_id}/{node}"] for node in dag.by_id] == [1] * 5
     begin = times(running, "begin")

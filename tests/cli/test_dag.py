@@ -106,13 +106,16 @@ def test_a_plan_comes_as_json_dot_and_mermaid_too(tmp_path: Path) -> None:
     assert backbeat(tmp_path, "plan", name, "-o", "mermaid").out.startswith("flowchart LR")
 
 
-def test_a_plan_says_that_what_travels_as_canvas_depends_on_where_the_queues_are(tmp_path: Path) -> None:
-    tasks = [{"id": f"t{n}", "runtime_s": 1.0, "parents": [f"t{n - 1}"] if n else []} for n in range(5)]
-    name = written(tmp_path, "row.json", {"name": "row", "tasks": tasks})
+def test_a_plan_says_that_what_travels_as_canvas_depends_on_where_the_queues_are_and_how_long_nodes_take(tmp_path: Path) -> None:
+    def row(seconds: float) -> str:
+        tasks = [{"id": f"t{n}", "runtime_s": seconds, "parents": [f"t{n - 1}"] if n else []} for n in range(5)]
+        return written(tmp_path, f"row{seconds}.json", {"name": "row", "tasks": tasks})
+
     rabbit = {**os.environ, "BROKER_URL": "amqp://guest@127.0.0.1:1//"}
 
-    assert "4 because the queues lie on the ledger's own Redis" in backbeat(tmp_path, "plan", name).out
-    assert "chain 1: t0 → t1 → t2 → t3 → t4" in backbeat(tmp_path, "plan", name, env=rabbit).out
+    assert "4 because the queues lie on the ledger's own Redis" in backbeat(tmp_path, "plan", row(1.0)).out
+    assert "chain 1: t0 → t1 → t2 → t3 → t4" in backbeat(tmp_path, "plan", row(1.0), env=rabbit).out
+    assert "4 because whoever ends one of these quick nodes goes on" in backbeat(tmp_path, "plan", row(0.01), env=rabbit).out
 
 
 @pytest.mark.parametrize(

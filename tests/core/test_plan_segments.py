@@ -125,20 +125,21 @@ def test_the_plan_in_words_names_every_segment_and_why_each_other_edge_is_not_in
 
 
 @pytest.mark.parametrize(
-    ("engine", "direct", "travels", "why"),
+    ("engine", "direct", "alone", "travels", "why"),
     [
-        (Engine.CANVAS, True, {Kind.CHAIN, Kind.CHORD}, set()),
-        (Engine.LEDGER, False, set(), {Why.TOLD}),
-        (Engine.AUTO, True, set(), {Why.DIRECT}),
-        (Engine.AUTO, False, {Kind.CHAIN}, {Why.SHORT, Why.SLOWER}),
+        (Engine.CANVAS, True, True, {Kind.CHAIN, Kind.CHORD}, set()),
+        (Engine.LEDGER, False, False, set(), {Why.TOLD}),
+        (Engine.AUTO, True, False, set(), {Why.DIRECT}),
+        (Engine.AUTO, False, False, {Kind.CHAIN}, {Why.SHORT, Why.SLOWER}),
+        (Engine.AUTO, False, True, set(), {Why.SHORT, Why.SLOWER, Why.ALONE}),
     ],
 )
 def test_what_could_travel_as_canvas_and_does_not_is_said_with_the_reason(
-    engine: Engine, direct: bool, travels: set[Kind], why: set[Why]
+    engine: Engine, direct: bool, alone: bool, travels: set[Kind], why: set[Why]
 ) -> None:
     row = {f"n{n}": f"n{n - 1}" if n else "" for n in range(WORTHWHILE)}
     dag = replace(of(a="", b="a", c="", d="", e="c d", **row), engine=engine)
-    planned = plan(dag, direct=direct)
+    planned = plan(dag, direct=direct, goes_on=lambda node: alone and node.id == "n2")
 
     assert {segment.kind for segment in planned.segments} == travels
     assert {why for *_, why in ledger_edges(planned)} == why

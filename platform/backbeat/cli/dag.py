@@ -76,10 +76,12 @@ def plan(what: str, workers: int, everything: bool, engine: str | None, output: 
     from backbeat.core import plan_text
     from backbeat.core.dag import Engine
     from backbeat.core.plan import plan as plan_of
+    from backbeat.runtime.dag_alone import going_on, known_policies
 
     graph, took = named(what, job, scale)
     graph, conf = replace(graph, engine=Engine(engine)) if engine else graph, settings()
-    planned = plan_of(graph, took, direct=same_server(conf.broker_url, conf.redis_url))
+    direct, alone = same_server(conf.broker_url, conf.redis_url), going_on(graph, known_policies)
+    planned = plan_of(graph, took, direct=direct, goes_on=alone)
     if output == "json":
         click.echo(json.dumps(_facts(planned, workers), indent=2))
     elif output == "text":

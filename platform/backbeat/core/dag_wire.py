@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha1
 from itertools import chain
 from typing import Any
 
@@ -92,7 +93,9 @@ class Wire:
     @cached_property
     def version(self) -> str:
         """The DAG's version, whether its critical path is urgent, which changes the kinds, and what travels as canvas."""
-        canvas = "".join(sorted({segment.kind[:3] for segment in self.plan.segments}))
+        travels = dumps([segment.nodes for segment in self.plan.segments]) if self.plan.segments else ""
+        # It names, it protects nothing.
+        canvas = "c" + sha1(travels.encode(), usedforsecurity=False).hexdigest()[:8] if travels else ""
         return self.dag.version + ("u" if self.dag.urgent_path else "") + canvas
 
     def fields(self) -> Iterator[str]:

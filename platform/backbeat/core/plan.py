@@ -6,7 +6,7 @@ Everything here is linear in nodes and edges; what costs more (a drawing's reduc
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -106,17 +106,29 @@ class Plan:
         return frozenset().union(*(nx.ancestors(self.graph, node) for node in nodes)) - frozenset(nodes)
 
 
-def plan(dag: Dag, durations: Mapping[str, float] | None = None, *, longest: int = LONGEST, direct: bool = False) -> Plan:
+def _none(_node: Node) -> bool:
+    return False
+
+
+def plan(
+    dag: Dag,
+    durations: Mapping[str, float] | None = None,
+    *,
+    longest: int = LONGEST,
+    direct: bool = False,
+    goes_on: Callable[[Node], bool] = _none,
+) -> Plan:
     """The plan of a DAG. `durations` are measured seconds by node id; nodes without one count their estimate, else the
     mean of their job's other nodes, else of all. `direct` tells that the broker's queues are lists on the ledger's own
-    server. Raises GraphError when the DAG can't run.
+    server, `goes_on` of a node that a worker goes on with it without a message. Raises GraphError when the DAG can't run.
     """
     validated(dag)
     shape, seconds = dag.shape, _seconds(dag.nodes, durations or {})
     finish = _longest(shape.order, seconds, shape.parents, shape.first_parent)
     tail = _longest(shape.order[::-1], seconds, shape.children, shape.first_child)
     sound = tuple(segments_of(dag, longest))
-    spared = {segment: why for segment in sound if (why := why_not_sent(segment, dag.engine, direct=direct))}
+    alone = lambda node: goes_on(dag.by_id[node])  # noqa: E731 - a name for what is handed on
+    spared = {segment: why for segment in sound if (why := why_not_sent(segment, dag.engine, direct=direct, goes_on=alone))}
     return Plan(dag, seconds, finish, tail, tuple(segment for segment in sound if segment not in spared), spared)
 
 

@@ -5,12 +5,12 @@ Both stay short and are never nested: the whole rest of a chain rides in each of
 can stay pending for ever. Only nodes of one policy go together, because canvas knows one fate for all of them.
 
 Canvas only carries messages: a node's state, and whether its children run, is decided by the ledger. So what may travel
-need not, and which kinds do is a question of what is faster (docs/decisions/012-where-canvas-pays.md).
+need not, and which do is a question of what is faster (docs/decisions/012-where-canvas-pays.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,6 +45,7 @@ class Why(StrEnum):
     DIRECT = "the queues lie on the ledger's own Redis, so the script that ends a node sends the next message itself"
     SLOWER = "a chord counts its parts by itself besides the ledger, which costs more than it saves"
     SHORT = f"sending a chain of fewer than {WORTHWHILE} nodes takes longer than it saves"
+    ALONE = "whoever ends one of these quick nodes goes on with the next one, without any message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,10 @@ class Segment:
         return f"{len(self.nodes) - 1} nodes start together and end in {self.nodes[-1]!r} alone, all of one policy"
 
 
-def why_not_sent(segment: Segment, engine: Engine, *, direct: bool) -> Why | None:
+def why_not_sent(segment: Segment, engine: Engine, *, direct: bool, goes_on: Callable[[str], bool]) -> Why | None:
     """Why the ledger carries a segment that canvas could carry; None when canvas does.
 
-    `direct` tells that the broker's queues are lists on the ledger's own server.
+    `direct` tells that the broker's queues are lists on the ledger's own server, `goes_on` of a node that it needs no message.
     """
     if engine is Engine.CANVAS:
         return None
@@ -75,7 +76,9 @@ def why_not_sent(segment: Segment, engine: Engine, *, direct: bool) -> Why | Non
         return Why.DIRECT
     if segment.kind is Kind.CHORD:
         return Why.SLOWER
-    return Why.SHORT if len(segment.nodes) < WORTHWHILE else None
+    if len(segment.nodes) < WORTHWHILE:
+        return Why.SHORT
+    return Why.ALONE if any(map(goes_on, segment.nodes)) else None
 
 
 def segments_of(dag: Dag, longest: int = LONGEST) -> Iterator[Segment]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from backbeat.conf import settings
 from backbeat.core.dag import Dag, bound
 from backbeat.core.dag_check import validated
 from backbeat.core.dag_data import to_data
-from backbeat.core.dag_wire import Kind, Wire, counters
+from backbeat.core.dag_wire import Wire, counters
 from backbeat.core.message import arguments_in, arguments_of, dumps, envelope, fill, group_mould
 from backbeat.core.plan import plan
 from backbeat.core.template import Template
@@ -18,6 +17,7 @@ from backbeat.errors import UnknownJob, nearest
 from backbeat.runtime import registry
 from backbeat.runtime.backfill import LANE, LOWEST
 from backbeat.runtime.dag_advance import advance
+from backbeat.runtime.dag_alone import changed, going_on, needs_no_message
 from backbeat.runtime.dag_spec import spec_of
 from backbeat.runtime.redeliver import message_of
 from backbeat.runtime.submit import prepare, template_of
@@ -43,7 +43,8 @@ def start_run(store: Store, task: Any, args: Sequence[Any], kwargs: Mapping[str,
         prepare(store, task.name, run_id, arguments_of(args, kwargs))
         fields = store.ledger.get(run_id)
     dag = dag_named(store, fields["j"])
-    wire = Wire(plan(dag, direct=store.slots.direct))
+    alone = going_on(dag, lambda job: template_of(store, job))
+    wire = Wire(plan(dag, direct=store.slots.direct, goes_on=alone))
     params = bound(dag, args, kwargs)
     _check_types(dag, args, kwargs)
     begun = _started(store, run_id, wire, fields, params)
@@ -95,13 +96,14 @@ def _started(store: Store, run_id: str, wire: Wire, fields: Mapping[str, str], p
 def _kinds(store: Store, run_id: str, wire: Wire, priority: int | None, *, lowest: bool) -> Iterator[dict[str, Any]]:
     slot = store.slots.of(run_id).slot
     for kind in wire.kinds:
-        template = _changed(template_of(store, kind.job), wire.dag, kind, priority)
+        template = changed(template_of(store, kind.job), wire.dag, kind, priority)
         if lowest:
             # No node of a backfill may overtake live work, whatever priority it has of its own.
             template = replace(template, priority=LOWEST)
         store.index.keep_template(run_id, template, kind.job)
         message = envelope(template.outline, _RUN, _NO_ARGUMENTS, slot=slot)
-        yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message, **_shared(template, slot), **_alone(template)}
+        alone = {"on": 1} if needs_no_message(template) else {}
+        yield {"j": kind.job, "q": template.queue, "t": template.id, "m": message, **_shared(template, slot), **alone}
 
 
 def _shared(template: Template, slot: int) -> dict[str, Any]:
@@ -110,24 +112,6 @@ def _shared(template: Template, slot: int) -> dict[str, Any]:
         return {}
     mould = group_mould(template.outline, slot, template.batch)
     return {"b": template.batch, "g": fill(mould, _RUNS, _RUN, arguments_in(_NO_ARGUMENTS), _RUN)}
-
-
-def _alone(template: Template) -> dict[str, Any]:
-    """Whether a worker may go on with such a node without a message: where nothing is to be watched that goes by messages."""
-    watched = template.timeout or template.soft_timeout or template.memory or template.sending
-    return {} if watched or template.batch > 1 or not settings().go_on else {"on": 1}
-
-
-def _changed(template: Template, dag: Dag, kind: Kind, run_priority: int | None) -> Template:
-    """A job's policies with what the node, else the run, else the DAG says instead."""
-    wanted = next((one for one in (kind.priority, run_priority, dag.priority) if one is not None), template.priority)
-    return replace(
-        template,
-        pool=kind.pool or dag.pool or template.pool,
-        priority=min(9, wanted + kind.urgent),
-        retry=kind.retry or dag.retry or template.retry,
-        timeout=kind.timeout if kind.timeout is not None else template.timeout,
-    )
 
 
 def _priority(store: Store, run_id: str, dag: Dag, fields: Mapping[str, str]) -> int | None:
