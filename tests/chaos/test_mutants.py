@@ -185,17 +185,17 @@ _submit = Ledger.submit
 MUTANTS = {
     "no fence on finish": (
         "finishing",
-        {"run[1] ~= 'running' or run[2] ~= ask.holder or (attempt ~= '' and run[3] ~= attempt)": "not run[1]"},
+        {"run.s ~= 'running' or run.h ~= ask.holder or (attempt ~= '' and run.a ~= attempt)": "not run.s"},
         "the word of a stale attempt was taken",
     ),
     "finish looks at the worker alone": (
         "finishing",
-        {" or (attempt ~= '' and run[3] ~= attempt)": ""},
+        {" or (attempt ~= '' and run.a ~= attempt)": ""},
         "the word of a stale attempt was taken",
     ),
     "finish looks at the number alone": (
         "finishing",
-        {" or run[2] ~= ask.holder": ""},
+        {" or run.h ~= ask.holder": ""},
         "the word of a stale attempt was taken",
     ),
     "claim without lease check": ("claiming", {"elseif state ~= 'queued' then": "elseif false then"}, "two attempts at once"),
