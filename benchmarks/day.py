@@ -15,6 +15,8 @@ held for so many minutes, in turn.
 jobs/s counts rows that were committed within these minutes. Lag is from due to that commit, by the database's own notes of
 commit times: of all runs that fell due in these minutes with us; with RedBeat of the first of each schedule, since it counts an
 interval from when it last fired. A side held its rate when it recorded 97 of 100 and 99 of 100 within ten seconds.
+`cores` are those of the side's own processes, `all cores` what the whole machine was busy with: much more of these means that
+something else ran beside it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from typing import Any
 
 import harness
 import psycopg
-from sides.usage import Usage, children_of, usage_of, with_children
+from sides.usage import Usage, busy_s, children_of, usage_of, with_children
 
 from backbeat.conf import Settings
 from backbeat.runtime.app_defaults import defaults
@@ -106,10 +108,13 @@ def told(answers: dict[str, list[dict[str, Any]]]) -> None:
         "lag_p99_s": 2,
         "lag_max_s": 2,
         "cores": 2,
+        "machine_cores": 2,
         "us_a_job": 0,
         "mb": 0,
     }
-    rows: list[tuple[str, ...]] = [("", "due/s", "jobs/s", "lag p50 s", "lag p99 s", "lag max s", "cores", "CPU us a job", "MB")]
+    rows: list[tuple[str, ...]] = [
+        ("", "due/s", "jobs/s", "lag p50 s", "lag p99 s", "lag max s", "cores", "all cores", "CPU us a job", "MB")
+    ]
     for name, side in answers.items():
         middle = {figure: harness.median(side, figure) for figure in figures}
         rows.append((name, *(f"{middle[figure]:,.{digits}f}" for figure, digits in figures.items())))
@@ -237,13 +242,14 @@ class Deployment:
                 raise RuntimeError("\n".join(process.logs() for process in processes.values()))
             time.sleep(0.5)
         self._catch_up()
-        before, since = self._used(processes), time.time()
+        before, busy, since = self._used(processes), busy_s(), time.time()
         time.sleep(seconds)
-        after, until = self._used(processes), time.time()
+        after, busy, until = self._used(processes), busy_s() - busy, time.time()
         processes["beat"].stop(signal.SIGTERM)
         drained = self._drained(effects)
         answer = self._figures(since, until, period, start)
         answer |= _per_process(before, after, until - since, answer["jobs_per_s"] * (until - since))
+        answer["machine_cores"] = busy / (until - since)
         done = Counter(map(int, effects.read_text().split()))
         answer["doubled"] = sum((done - self._rows()).values()) if drained else 0
         # What is still to be done after a while is late; it is lost when there is nothing left to do.

@@ -18,6 +18,12 @@ class Usage:
     """Its share of memory: pages that several processes map count in parts (PSS)."""
 
 
+def busy_s() -> float:
+    """Seconds of processor time that the whole machine has spent at work so far, whoever did it."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq) / _TICK
+
+
 def usage_of(pid: int) -> Usage:
     """Of one process."""
     parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
