@@ -22,7 +22,7 @@ LOOK_EVERY = 5.0
 """Seconds between two looks whether a comparison of everything is due."""
 SLICE = 500
 """Definitions compared in one step."""
-REST = 4.0
+REST = 9.0
 """How long a sweep rests after a step, as a multiple of what it took: a keeper has more urgent things to do beside it."""
 
 
