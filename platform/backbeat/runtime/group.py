@@ -184,10 +184,11 @@ class Group:
             attempt.release(given_back(Why.CLOSING), log_text)
 
 
-_decode = json.JSONDecoder().decode
+# Without looks for blanks before and behind: the text is ours.
+_decode = json.JSONDecoder().raw_decode
 
 
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """As a message's body would have brought them: Celery marks dates and the like, and reads them back."""
-    args, kwargs = celery_json.loads(text) if '"__type__"' in text else _decode(text)
+    args, kwargs = celery_json.loads(text) if '"__type__"' in text else _decode(text)[0]
     return args, kwargs

@@ -47,12 +47,6 @@ class Ending(NamedTuple):
     outcome: str
     retry_in: float | None = None
 
-    @property
-    def how(self) -> tuple[str | int, ...]:
-        """What many ends have in common, as lua/finish_many.lua takes it."""
-        delay = "" if self.retry_in is None else round(self.retry_in * 1000)
-        return self.attempt, self.state.value, delay, self.outcome
-
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -354,12 +348,13 @@ class Ledger:
 
     def _ending(self, holder: str, endings: Sequence[Ending]) -> Call:
         keys = self.slots.of(endings[0].run_id)
-        alike: dict[tuple[str | int, ...], list[str]] = {}
+        alike: dict[tuple[int, RunState, str, float | None], list[str]] = {}
         for ending in endings:
-            alike.setdefault(ending.how, []).append(ending.run_id)
+            alike.setdefault(ending[1:], []).append(ending.run_id)
         argv: list[Any] = [keys.prefix, holder, *self._tail()]
-        for how, run_ids in alike.items():
-            argv += (*how, len(run_ids), *run_ids)
+        for (attempt, state, outcome, retry_in), run_ids in alike.items():
+            delay = "" if retry_in is None else round(retry_in * 1000)
+            argv += (attempt, state.value, delay, outcome, len(run_ids), *run_ids)
         return script("finish_many"), [keys.timers], argv
 
     def _tail(self) -> tuple[str, int, int]:
