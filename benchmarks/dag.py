@@ -222,8 +222,9 @@ def in_turn(sides: dict[str, Callable[[], dict[str, Any]]], options: Any) -> dic
 
 
 def wanted(name: str, options: Any) -> bool:
-    """Whether this side was asked for."""
-    return any(word in name for word in options.only.split(","))
+    """Whether this side was asked for. Whoever asks for an outside engine gets our fan to compare it with."""
+    words = options.only.split(",")
+    return any(word in name for word in words) or (name == "fan" and not {"dask", "prefect"}.isdisjoint(words))
 
 
 def sides_on_redis(made: Site, options: Any) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -396,6 +397,10 @@ def ratios_of(figures: Any) -> dict[str, float]:
     pair("rabbitmq fan rate: canvas by ledger", "nodes_per_s", "rabbitmq fan of 18, canvas", "rabbitmq fan of 18, ledger")
     pair("rabbitmq fan rate: celery chord", "nodes_per_s", "rabbitmq fan of 18, ledger", "rabbitmq fan of 18, celery chord")
     pair("plan time: networkx build", "cpu_s", "plan 100,000 nodes", "networkx builds them")
+    for way in ("dask", "prefect"):
+        if "fan" in figures and f"fan, {way}" in figures:
+            ours, theirs = (harness.median(figures[name], "nodes_per_s") for name in ("fan", f"fan, {way}"))
+            ratios[f"fan rate: {way}"] = ours / theirs
     if "timed" in figures:
         ratios["timed graph: of its bound"] = figures["timed"][0]["of_bound"]
     return ratios
