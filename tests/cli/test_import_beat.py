@@ -73,6 +73,53 @@ def test_postgresql_says_the_same_as_sqlite(sqlite: str, postgresql: str) -> Non
     assert one == other
 
 
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("update django_celery_beat_periodictask set args = '{deep}'", "can't be read (RecursionError"),
+        ("update django_celery_beat_periodictask set total_run_count = 'many'", "can't be read (ValueError"),
+        ("update django_celery_beat_intervalschedule set every = 2147483647, period = 'days'", "can't be read (OverflowError"),
+        ("update django_celery_beat_intervalschedule set every = null", "can't be read (TypeError"),
+        ("update django_celery_beat_solarschedule set latitude = null", "can't be read (TypeError"),
+    ],
+)
+def test_an_odd_entry_is_refused_with_its_reason_and_the_others_are_read(sqlite: str, sql: str, says: str) -> None:
+    before = entries("--database", sqlite)
+    change(sqlite, sql.format(deep="[" * 100_000))
+
+    found = entries("--database", sqlite)
+
+    assert found.keys() == before.keys()
+    assert any(says in (entry.get("reason") or "") for entry in found.values())
+
+
+def test_an_odd_entry_does_not_keep_the_others_from_being_watched(sqlite: str) -> None:
+    change(sqlite, "update django_celery_beat_periodictask set last_run_at = 'yesterday' where name = 'nightly-report'")
+    command = ["import", "django-celery-beat", "--database", sqlite, "--shadow", "1s", "-o", "json"]
+
+    answer = CliRunner().invoke(main, command)
+
+    watched = {entry["name"] for entry in json.loads(answer.stdout)["entries"]}
+    assert watched
+    assert "nightly-report" not in watched
+
+
+def test_a_list_of_every_minute_is_written_as_a_range(sqlite: str) -> None:
+    minutes = ", ".join(map(str, range(60)))
+    change(sqlite, f"update django_celery_beat_crontabschedule set minute = '{minutes}', hour = '{minutes[:88]}'")
+
+    assert "every minute" in entries("--database", sqlite)["nightly-report"]["means"].lower()
+
+
+def test_a_file_that_is_no_database_is_an_absent_database(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database" * 100)
+
+    answer = dry_run("--database", f"sqlite:///{tmp_path}/notes.txt")
+
+    assert answer.exit_code != 0
+    assert "file is not a database" in str(answer.exception or answer.output)
+
+
 def test_days_of_month_and_week_must_both_match_as_in_celery(sqlite: str) -> None:
     change(sqlite, "update django_celery_beat_periodictask set enabled = 1")
 

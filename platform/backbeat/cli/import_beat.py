@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -62,8 +62,13 @@ def django_celery_beat(url: str | None, **options: Any) -> None:
 
 def _snapshots(url: str, tz: str) -> dict[str, Snapshot]:
     # A connection for each look: a transaction that stays open would show the same rows for ever.
+    found = {}
     with opened(url) as read:
-        return {str(row["name"]): snapshot_of(row, load(tz)) for row in read(TASKS)}
+        for row in read(TASKS):
+            # A row that can't be read was refused, and is not compared.
+            with suppress(ValueError, TypeError):
+                found[str(row["name"])] = snapshot_of(row, load(tz))
+    return found
 
 
 @contextmanager
@@ -90,6 +95,8 @@ def _sqlite(url: str) -> Iterator[Read]:
     connection.row_factory = sqlite3.Row
     try:
         yield lambda table: _rows(connection, table, sqlite3.OperationalError)
+    except sqlite3.DatabaseError as error:
+        raise StoreUnavailable(f"the database {path} can't be read: {error}.") from error
     finally:
         connection.close()
 

@@ -74,11 +74,14 @@ def row_of(name: str, read: Callable[[], OldEntry], how: Moving, names: Names, t
     facts = {"there": there}
     try:
         entry = read()
+        detail = f"{entry.task}{_call(entry)}"
+        return Row(name, shown(entry.when), detail, take(entry, how, names, detail), facts=facts)
     except DefinitionError as error:
         reason = error.sentence if error.field in ("schedule", "entry") else str(error)
-        return Row(name, "?", str(there.get("task") or ""), Refused(name, name, reason), facts=facts)
-    detail = f"{entry.task}{_call(entry)}"
-    return Row(name, shown(entry.when), detail, take(entry, how, names, detail), facts=facts)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # Other programs wrote it, into columns that hold anything: one odd entry is refused, and the rest is read.
+        reason = f"expected an entry as its own scheduler writes it; it can't be read ({type(error).__name__}: {error})."
+    return Row(name, "?", str(there.get("task") or ""), Refused(name, name, reason), facts=facts)
 
 
 def shown(when: When) -> str:

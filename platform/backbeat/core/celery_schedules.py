@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _EPOCH = date(1970, 1, 1)
+_LONG_LIST = re.compile(r"\d{1,2}(?:,\d{1,2}){23,}", re.ASCII)
 _DAY, _HOUR, _MINUTE = 86_400_000, 3_600_000, 60_000
 _RULE_LISTS = ("bysetpos", "bymonth", "bymonthday", "byyearday", "byeaster", "byweekno", "byhour", "byminute", "bysecond")
 
@@ -133,7 +135,9 @@ _KINDS: dict[str, Callable[[Mapping[str, Any], str, int | None], When]] = {
 def _field(value: Any) -> str:
     """One field of a crontab as text; a list of numbers as ranges, because an expression has a limited length."""
     if isinstance(value, str):
-        return "".join(value.split())
+        text = "".join(value.split())
+        # A list of all minutes is longer than an expression may be; django-celery-beat has room for it.
+        return ",".join(_ranges(sorted(set(map(int, text.split(",")))))) if _LONG_LIST.fullmatch(text) else text
     if isinstance(value, Iterable):
         return ",".join(_ranges(sorted({int(one) for one in value})))
     return str(int(value))
