@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -185,6 +186,46 @@ def test_a_broken_entry_is_parked_with_its_reason_and_stops_no_other(side: Side,
 
     assert "expected" in side.parked("broken")
     assert (side.next("broken") is None, side.next("fine") is None) == (True, False)
+
+
+def a_text(client: redis.Redis) -> None:
+    client.delete("redbeat:broken")
+    client.set("redbeat:broken", "no hash")
+
+
+def bytes_of_nothing(client: redis.Redis) -> None:
+    client.hset("redbeat:broken", "definition", b"\xff\xfe")
+
+
+def nested(client: redis.Redis) -> None:
+    client.hset("redbeat:broken", "backbeat", "[" * 100_000)
+
+
+def nested_schedule(client: redis.Redis) -> None:
+    client.hset("redbeat:broken", "definition", "[" * 100_000)
+
+
+@pytest.mark.parametrize("broken", [a_text, bytes_of_nothing, nested, nested_schedule])
+def test_a_record_that_no_redbeat_wrote_is_parked_and_stops_no_other(
+    side: Side, old: OldBeat, broken: Callable[[redis.Redis], None]
+) -> None:
+    for name in ("before", "broken", "fine"):
+        old.save(name, 60)
+    broken(old.client)
+
+    side.mirror.step()
+
+    assert side.parked("broken")
+    assert [side.next(name) is None for name in ("before", "broken", "fine")] == [False, True, False]
+
+
+def test_a_report_that_can_not_be_read_does_not_keep_an_entry_from_firing(side: Side, old: OldBeat) -> None:
+    old.save("n", 60)
+    old.client.hset("redbeat:n", "meta", "[" * 100_000)
+
+    side.mirror.step()
+
+    assert side.next("n") is not None
 
 
 def test_a_broken_entry_that_is_saved_again_is_mended(side: Side, old: OldBeat) -> None:

@@ -15,6 +15,8 @@ from backbeat.errors import DefinitionError
 
 TAKEN = 0.5
 """RedBeat's scores are whole seconds. Half a second on top marks an entry that was read since it was last saved."""
+BROKEN = "!"
+"""In front of the reason, where a definition should stand."""
 _DATE = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 
 
@@ -43,6 +45,8 @@ def read(definition: str | None) -> Saved:
     """The entry of a `definition`. Raises DefinitionError with what is wrong with it."""
     if not definition:
         raise DefinitionError("entry", "expected a definition; its record is gone. Save the entry again, or delete it.")
+    if definition.startswith(BROKEN):
+        raise DefinitionError("entry", definition.removeprefix(BROKEN))
     try:
         data = json.loads(definition, object_hook=_plain)
     except (ValueError, RecursionError, LookupError, TypeError, OverflowError) as error:
@@ -66,7 +70,7 @@ def read_meta(meta: str | None) -> Ran:
         data = json.loads(meta or "{}", object_hook=_plain)
         last = moment_of(data.get("last_run_at"))
         return Ran(None if last is None else to_ms(last), int(data.get("total_run_count") or 0))
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return Ran()
 
 

@@ -19,9 +19,6 @@ from backbeat.store.redbeat import RawEntry
 
 log = logging.getLogger("backbeat.beat")
 
-BROKEN = "!"
-"""In front of the reason, where a definition should stand."""
-
 
 class Reader:
     """Reads entries by the rules of one Celery app. `has_job` tells whether a job of that name is in the index."""
@@ -41,13 +38,11 @@ class Reader:
         blank = Foreign(entry_id, raw.key, count=ran.count)
         try:
             return self._read(blank, raw, ran, now, known=known)
-        except (BackbeatError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (BackbeatError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError, AttributeError) as error:
             log.error("RedBeat's entry %r is parked: %s", name, error)  # noqa: TRY400 - the reason says it all
             return replace(blank, reason=str(error))
 
     def _read(self, blank: Foreign, raw: RawEntry, ran: Ran, now: int, *, known: bool) -> Foreign:
-        if raw.definition and raw.definition.startswith(BROKEN):
-            raise ValueError(raw.definition.removeprefix(BROKEN))
         saved, ours = read(raw.definition), ours_of(raw.ours)
         if job := ours.get("imported"):
             if not self._has_job(str(job)):

@@ -16,7 +16,7 @@ from celery.schedules import crontab, solar
 from redbeat.decoder import RedBeatJSONEncoder
 from redbeat.schedulers import RedBeatSchedulerEntry
 
-from backbeat.runtime.redbeat_reading import BROKEN
+from backbeat.core.redbeat import BROKEN
 from backbeat.store.redbeat import RedBeatStorage
 from backbeat.store.slots import Slots
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from backbeat.core.redbeat import Ran, meta_text, score
+from backbeat.core.redbeat import BROKEN, Ran, meta_text, score
 from backbeat.store.scripts import run_many, script
 
 PAGE = 1000
@@ -90,11 +90,25 @@ class RedBeatStorage:
         """The entries of these keys; one that is gone has no definition."""
         for at in range(0, len(keys), PAGE):
             chunk = keys[at : at + PAGE]
-            pipe = self._client.pipeline(transaction=False)
-            for key in chunk:
-                pipe.hmget(key, "definition", "meta", self.FIELD)
-            for key, values in zip(chunk, pipe.execute(), strict=True):
-                yield RawEntry(key, *map(_text, values))
+            try:
+                yield from self._load(chunk)
+            except UnicodeDecodeError:
+                # One record that is no text: then each by itself, so that the others are read.
+                for key in chunk:
+                    yield self._load_one(key)
+
+    def _load(self, keys: Sequence[str]) -> list[RawEntry]:
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.hmget(key, "definition", "meta", self.FIELD)
+        found = zip(keys, pipe.execute(raise_on_error=False), strict=True)
+        return [_broken(key, row) if isinstance(row, Exception) else RawEntry(key, *map(_text, row)) for key, row in found]
+
+    def _load_one(self, key: str) -> RawEntry:
+        try:
+            return self._load([key])[0]
+        except UnicodeDecodeError as error:
+            return _broken(key, error)
 
     def tell(self, fires: Sequence[tuple[str, Ran, int | None]]) -> None:
         """Update what RedBeat shows of entries that fired: (key, last run and count, next time in epoch ms)."""
@@ -129,6 +143,14 @@ class RedBeatStorage:
     def installed(self) -> bool:
         """Whether one was written here; a server that lost its data does not know."""
         return bool(self._client.exists(self._installed))
+
+
+def _broken(key: str, error: Exception) -> RawEntry:
+    """What stands for a key that holds no entry; an answer that only says that the server is busy or gone is raised."""
+    if not isinstance(error, UnicodeDecodeError) and not str(error).startswith("WRONGTYPE"):
+        raise error
+    reason = f"expected a hash as RedBeat writes it; got something else ({error}). Delete it, or save the entry again."
+    return RawEntry(key, BROKEN + reason, None, None)
 
 
 def _text(value: Any) -> str | None:
