@@ -100,3 +100,11 @@ def test_memory_follows_minutes_and_queues_only_so_far() -> None:
 
     assert len(found.queues) == 501
     assert OTHERS in found.queues
+
+
+def test_an_entry_whose_times_can_not_be_told_is_left_out_and_stops_no_other() -> None:
+    broken = [entry("garbled", Cron("61 * * * *")), entry("lost", Cron("* * * * *", tz="Mars/Phobos"))]
+
+    found = counted(*(("q", one, None) for one in broken), ("q", entry("fine", Every("1m")), None))
+
+    assert sum(found.total()) == HOURS * 60

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from backbeat.core.entry import Entry, Timing, offset
 from backbeat.core.when import Every
+from backbeat.errors import DefinitionError
 
 MINUTE_MS = 60_000
 MOST_QUEUES = 500
@@ -29,13 +30,20 @@ class Forecast:
     queues: dict[str, array[int]] = field(default_factory=dict)
 
     def add(self, entries: Iterable[tuple[str, Entry, int | None]]) -> None:
-        """Count some entries, each with its queue and how many runs it may still have. Equal timings are computed once."""
+        """Count some entries, each with its queue and how many runs it may still have. Equal timings are computed once.
+
+        One whose times can't be told is left out: when it is due it is parked, with the reason.
+        """
         groups: Counter[tuple[str, Timing, int, int | None]] = Counter()
         for queue, entry, left in entries:
             groups[queue, entry.timing, offset(entry.id, entry.timing.jitter) // MINUTE_MS, left] += 1
         for (queue, timing, shift, left), times in groups.items():
+            try:
+                found = occurrences(timing, self.since - shift * MINUTE_MS, self.minutes)
+            except DefinitionError:
+                continue
             counts = self._of(queue)
-            for minute, count in _first(left, occurrences(timing, self.since - shift * MINUTE_MS, self.minutes)):
+            for minute, count in _first(left, found):
                 counts[minute] += count * times
 
     def total(self) -> list[int]:
