@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+
 import pytest
 
 from backbeat.core.job import JobSpec, Overlap, Schedule
@@ -56,6 +59,29 @@ def test_one_process_that_is_gone_does_not_turn_the_probe_red(deployment: Deploy
     eventually(taken_over, within=30, every=0.2)
     (silent,) = [one for one in of_kind(told(deployment), "scheduler") if one["silent"]]
     assert silent["pid"] == deployment.processes["beat"].pid
+
+
+def test_a_frozen_scheduler_turns_the_probe_of_its_machine_red_although_another_fires(deployment: Deployment) -> None:
+    for name in ("beat", "beat2"):
+        deployment.beat(name)
+    deployment.define(JobSpec("pulse", "probe.work", schedules=(Schedule(Every("500ms")),), overlap=Overlap.ALLOW))
+    eventually(lambda: [one["shards"] for one in of_kind(told(deployment), "scheduler")] == [8, 8], within=40, every=0.3)
+    frozen = deployment.processes["beat"]
+    assert asked(deployment, "live", "--host", socket.gethostname(), "--max-overdue", "6s").returncode == 0
+
+    frozen.signal(signal.SIGSTOP)
+
+    answer = eventually(lambda: _red_here(deployment), within=40, every=0.3, message=deployment.story)
+    assert f":{frozen.pid} is there, but has said nothing for" in answer
+    assert asked(deployment, "live", "--host", "another-machine", "--max-overdue", "6s").returncode == 0
+
+    frozen.kill()
+    assert asked(deployment, "live", "--host", socket.gethostname(), "--max-overdue", "6s").returncode == 0
+
+
+def _red_here(deployment: Deployment) -> str:
+    answer = asked(deployment, "live", "--host", socket.gethostname(), "--max-overdue", "6s")
+    return answer.stderr if answer.returncode == 1 else ""
 
 
 @pytest.mark.slow

@@ -50,7 +50,8 @@ def live(max_overdue: str, host: str) -> None:
     """Answer a liveness probe: exit code 1 when the firing is wedged, 5 when Redis does not answer, else 0.
 
     Wedged is a scheduler that lives and does not move on, or an overdue entry that stays where it is. A process that is
-    gone is not: another takes over. Answers at once when nothing is overdue, else within three seconds.
+    gone is not: another takes over. With the name of this machine as --host, a scheduler that says nothing although its
+    process is there is wedged too. Answers at once when nothing is overdue or silent, else within five seconds.
     """
     from backbeat.runtime.liveness import wedged
     from backbeat.store.store import open_store
