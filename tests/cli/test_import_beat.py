@@ -79,8 +79,6 @@ def test_postgresql_says_the_same_as_sqlite(sqlite: str, postgresql: str) -> Non
         ("update django_celery_beat_periodictask set args = '{deep}'", "can't be read (RecursionError"),
         ("update django_celery_beat_periodictask set total_run_count = 'many'", "can't be read (ValueError"),
         ("update django_celery_beat_intervalschedule set every = 2147483647, period = 'days'", "can't be read (OverflowError"),
-        ("update django_celery_beat_intervalschedule set every = null", "can't be read (TypeError"),
-        ("update django_celery_beat_solarschedule set latitude = null", "can't be read (TypeError"),
     ],
 )
 def test_an_odd_entry_is_refused_with_its_reason_and_the_others_are_read(sqlite: str, sql: str, says: str) -> None:
@@ -106,7 +104,7 @@ def test_an_odd_entry_does_not_keep_the_others_from_being_watched(sqlite: str) -
 
 def test_a_list_of_every_minute_is_written_as_a_range(sqlite: str) -> None:
     minutes = ", ".join(map(str, range(60)))
-    change(sqlite, f"update django_celery_beat_crontabschedule set minute = '{minutes}', hour = '{minutes[:88]}'")
+    change(sqlite, f"update django_celery_beat_crontabschedule set minute = '{minutes}', hour = '*'")
 
     assert "every minute" in entries("--database", sqlite)["nightly-report"]["means"].lower()
 
@@ -116,8 +114,8 @@ def test_a_file_that_is_no_database_is_an_absent_database(tmp_path: Path) -> Non
 
     answer = dry_run("--database", f"sqlite:///{tmp_path}/notes.txt")
 
-    assert answer.exit_code != 0
-    assert "file is not a database" in str(answer.exception or answer.output)
+    assert answer.exit_code == 5
+    assert "file is not a database" in answer.output
 
 
 def test_days_of_month_and_week_must_both_match_as_in_celery(sqlite: str) -> None:
