@@ -11,11 +11,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from backbeat import conf
-from backbeat.admin import definitions
+from backbeat.admin import calendars, definitions
 from backbeat.admin.models import Backfill, Job, Omission, Removal, Run, Source
+from backbeat.core.calendar import Calendar
 from backbeat.core.job import JobSpec, Misfire, Overlap, Schedule
 from backbeat.core.retry import Retry
-from backbeat.core.when import Cron, Every, Once, to_ms
+from backbeat.core.when import Cron, Every, Once, from_ms, to_ms
 from backbeat.errors import DefinitionError, NotAllowed, UnknownJob
 from backbeat.store.store import open_store
 from tests.support.servers import RedisServer
@@ -191,6 +192,18 @@ def test_what_fell_into_a_pause_is_counted_before_and_recorded_after_resuming(ea
     assert omission.note == "disk is full"
     assert scheduled() == {"reports.daily#often"}
     assert open_store().index.next_times(["reports.daily#often"])["reports.daily#often"] > to_ms(timezone.now())
+
+
+def test_days_that_a_calendar_closes_do_not_fall_into_a_pause(each_database: str, redis: RedisServer) -> None:
+    today = timezone.now().date()
+    calendars.save(Calendar("closed", [(today - timedelta(days=3), today)]))
+    daily = Schedule(Every("1d"), key="daily", calendar="closed")
+    job = paused_for(definitions.save(replace(SPEC, schedules=(daily,))), timedelta(days=6))
+
+    (gap,) = definitions.missed_while_paused(job).values()
+
+    assert gap.count in (2, 3)
+    assert from_ms(gap.last).date() == today - timedelta(days=4)
 
 
 def test_what_fell_into_a_pause_may_be_left_to_the_misfire_policy(each_database: str, redis: RedisServer) -> None:

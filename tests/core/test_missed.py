@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from backbeat.core.calendar import Calendar, Mode
 from backbeat.core.entry import Timing
 from backbeat.core.missed import Missed, missed
 from backbeat.core.when import Cron, Every, Once, When, to_ms
@@ -48,3 +49,19 @@ def test_an_interval_is_counted_as_walking_would_count_it(interval: str) -> None
         walked.append(moment)
 
     assert missed(timing, T0, until) == Missed(walked[0], walked[-1], len(walked))
+
+
+@pytest.mark.parametrize(
+    ("when", "mode", "expected"),
+    [
+        (Cron("0 9 * * *"), Mode.SKIP, Missed(T0 + 9 * HOUR, T0 + 105 * HOUR, 5)),
+        (Every("1d"), Mode.SKIP, Missed(T0 + 24 * HOUR, T0 + 96 * HOUR, 4)),
+        (Cron("0 9 * * SAT"), Mode.SKIP, None),
+        (Cron("0 9 * * SAT"), Mode.SHIFT, Missed(T0 + 9 * HOUR, T0 + 177 * HOUR, 2)),
+    ],
+)
+def test_what_a_calendar_closes_has_not_been_missed(when: When, mode: Mode, expected: Missed | None) -> None:
+    weekends = Calendar("weekends", ["sat", "sun"])
+
+    until = T0 + (178 if mode is Mode.SHIFT else 7 * 24 - 1) * HOUR
+    assert missed(Timing(when, calendar="weekends", mode=mode.value, days=weekends), T0, until) == expected

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from backbeat.admin import clock
+from backbeat.admin import calendars, clock
 from backbeat.admin.backfills import Wish, order
 from backbeat.admin.models import Job, Omission
 from backbeat.admin.publishing import to_spec
@@ -87,7 +87,7 @@ def missed_while_paused(job: Job, most: int = WALK) -> dict[str, Missed]:
     spec, since, now = to_spec(job), to_ms(job.paused_at), to_ms(clock.now())
     found = {}
     for schedule in spec.schedules:
-        timing = Timing.of(schedule)
+        timing = Timing.of(schedule, calendars=calendars.known() if schedule.calendar_name else {})
         if schedule.enabled and job.enabled and (gap := missed(timing, since, now, most)):
             found[spec.schedule_id(schedule)] = gap
     return found

@@ -22,19 +22,19 @@ class Missed:
 
 
 def missed(timing: Timing, after: int, until: int, most: int = WALK) -> Missed | None:
-    """The occurrences with `after` < nominal <= `until` (epoch ms), or None when there is none."""
-    first = timing.next(after)
+    """The occurrences with `after` < nominal <= `until` (epoch ms) that would have fired, or None when there is none."""
+    first = timing.fires_after(after)
     if first is None or first > until:
         return None
-    if isinstance(timing.when, Every):
+    if isinstance(timing.when, Every) and timing.days is None:
         end = until if timing.end is None else min(until, timing.end)
         more = (end - first) // timing.when.ms
         return Missed(first, first + more * timing.when.ms, more + 1)
     last, count = first, 1
     while count < most:
-        moment = timing.next(last)
+        moment = timing.fires_after(last)
         if moment is None or moment > until:
             return Missed(first, last, count)
         last, count = moment, count + 1
-    following = timing.next(last)
+    following = timing.fires_after(last)
     return Missed(first, last, count, exact=following is None or following > until)
