@@ -36,11 +36,11 @@ def hub() -> Iterator[Hub]:
     set_event_loop(before)
 
 
-def taken(channel: Any, count: int) -> list[Any]:
+def taken(channel: Any, count: int, **headers: Any) -> list[Any]:
     """Messages that a worker has taken."""
     queue = channel.connection.client.SimpleQueue(QUEUE)
     for number in range(count):
-        queue.put({"number": number})
+        queue.put({"number": number}, headers=headers)
     found: list[Any] = []
     channel.basic_consume(QUEUE, False, found.append, "tag")
     for _ in range(count):
@@ -82,6 +82,39 @@ def test_and_waits_for_it_a_moment_only(channel: Any, redis_client: Redis, hub: 
     hub.fire_timers()
 
     assert noted(redis_client) == (0, 0)
+
+
+def test_a_run_that_ends_at_once_leaves_no_trace(channel: Any, redis_client: Redis, hub: Hub) -> None:
+    done, longer = taken(channel, 2, backbeat={"v": 1})
+    done.ack()
+    assert noted(redis_client) == (0, 0)
+    time.sleep(LATER)
+
+    hub.fire_timers()
+
+    assert redis_client.hkeys("unacked") == redis_client.zrange("unacked_index", 0, -1) == [longer.delivery_tag]
+    longer.ack()
+    time.sleep(LATER)
+    hub.fire_timers()
+    assert noted(redis_client) == (0, 0)
+
+
+def test_without_an_event_loop_a_run_is_noted_at_once(channel: Any, redis_client: Redis) -> None:
+    taken(channel, 1, backbeat={"v": 1})
+
+    assert noted(redis_client) == (1, 1)
+
+
+def test_a_run_that_nobody_has_noted_goes_back_to_its_queue(channel: Any, redis_client: Redis, hub: Hub) -> None:
+    refused, held = taken(channel, 2, backbeat={"v": 1})
+
+    refused.reject(requeue=True)
+
+    assert redis_client.llen(QUEUE) == 1
+    assert redis_client.hkeys("unacked") == [held.delivery_tag]
+    channel.close()
+    assert noted(redis_client) == (0, 0)
+    assert redis_client.llen(QUEUE) == 2
 
 
 def test_a_worker_that_shuts_down_waits_for_nothing(channel: Any, redis_client: Redis, hub: Hub) -> None:

@@ -17,38 +17,49 @@ from backbeat.runtime.insist import OUTAGE
 from backbeat.store.scripts import asked_together
 
 LATER = 0.01
-"""Seconds for which an acknowledgement may wait for the next message. When the worker dies meanwhile, the message comes again
-and its claim is refused, since the run has ended."""
+"""Seconds for which notes of runs and acknowledgements wait for each other. What a worker that dies meanwhile has not written:
+an acknowledgement: the message comes again and its claim is refused, since the run has ended. A note: the ledger knows the run,
+and its lease, or the keeper's look at runs that nobody claims, brings it back.
+"""
+
+
+_Notes = dict[str, tuple[float, Any]]
+"""Messages that are to be noted, and since when they are here (epoch seconds)."""
 
 
 class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
-    """kombu's books of unacknowledged messages, in the same two keys. An acknowledgement travels with the next message's note."""
+    """kombu's books of unacknowledged messages, in the same two keys, written now and then.
+
+    Of a run whose message came and was done with in the meantime nothing is written at all.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._new: _Notes = {}
         self._ended: list[str] = []
         self._due = 0.0
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """A message came."""
-        place = message.delivery_info
-        # The index first: what stands only there is passed over, what stood only in the hash would stay for ever.
-        self._write(
-            ("ZADD", self.unacked_index_key, time.time(), delivery_tag),
-            ("HSET", self.unacked_key, delivery_tag, dumps([message._raw, place["exchange"], place["routing_key"]])),  # noqa: SLF001 - kombu's own books
-        )
+        """A message came. One that is no run has nothing but this note, so it is written at once."""
+        new = {delivery_tag: (time.time(), message)}
+        if later_in_loop() and _is_run(message):
+            self._new |= new
+            self._write_soon()
+        else:
+            self._write(new)
         super(QoS, self).append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """A message is done with."""
-        self._ended.append(delivery_tag)
-        now = time.monotonic()
-        if not (later := later_in_loop()):
-            self._write()
-        elif now >= self._due:
-            self._due = now + LATER
-            later(LATER, self._write)
+        if self._new.pop(delivery_tag, None) is None:
+            self._ended.append(delivery_tag)
+            self._write_soon()
         super(QoS, self).ack(delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """A message goes back to its queue, from what was noted of it."""
+        self._write()
+        super().restore_by_tag(tag, client, leftmost)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """The channel closes."""
@@ -56,12 +67,39 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
             self._write()
         super().restore_unacked_once(stderr)
 
-    def _write(self, *more: tuple[Any, ...]) -> None:
+    def _write_soon(self) -> None:
+        now = time.monotonic()
+        if not (later := later_in_loop()):
+            self._write()
+        elif now >= self._due:
+            # By time and not by a mark: a lost connection clears all timers.
+            self._due = now + LATER
+            later(LATER, self._write)
+
+    def _write(self, new: _Notes | None = None) -> None:
         ended, self._ended = self._ended, []
-        done = [("HDEL", self.unacked_key, *ended), ("ZREM", self.unacked_index_key, *ended)] if ended else []
-        if commands := [*done, *more]:
+        if new is None:
+            new, self._new = self._new, {}
+        commands: list[tuple[Any, ...]] = []
+        if ended:
+            commands += [("HDEL", self.unacked_key, *ended), ("ZREM", self.unacked_index_key, *ended)]
+        if new:
+            # The index first: what stands only there is passed over, what stood only in the hash would stay for ever.
+            commands.append(("ZADD", self.unacked_index_key, *(part for tag, (since, _) in new.items() for part in (since, tag))))
+            commands.append(("HSET", self.unacked_key, *(part for tag, (_, one) in new.items() for part in (tag, _noted(one)))))
+        if commands:
             with self.channel.conn_or_acquire() as client:
                 asked_together(client, commands)
+
+
+def _is_run(message: Any) -> bool:
+    return isinstance(message.headers, dict) and bool(message.headers.get("backbeat"))
+
+
+def _noted(message: Any) -> str:
+    place = message.delivery_info
+    text: str = dumps([message._raw, place["exchange"], place["routing_key"]])  # noqa: SLF001 - kombu's own books
+    return text
 
 
 def later_in_loop() -> Callable[[float, Callable[[], None]], object] | None:
