@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from celery import bootsteps, signals
-from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
 
 from backbeat.conf import Settings, settings
 from backbeat.runtime import going_on, registry, settling
@@ -17,7 +17,7 @@ from backbeat.runtime.app_defaults import is_redis
 from backbeat.runtime.hands import Why, closing, hands, stirred
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import OUTAGE
-from backbeat.runtime.owed import OwingWorker
+from backbeat.runtime.job_pool import JobPool
 from backbeat.runtime.place import listen
 from backbeat.runtime.pulse import Pulse
 from backbeat.runtime.queue_check import longer_timeout, outlasting
@@ -94,8 +94,8 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
         self.traces_here = pool_of(worker) != "prefork"
         # Before the pool forks. Where a process ends after so many tasks, each of them shall be a message.
         going_on.allow(processes=not self.traces_here and not worker.max_tasks_per_child)
-        # The pool has no processes yet, and asks its class for them.
-        AsynPool.Worker = OwingWorker
+        # The pool has no processes yet, and asks its class for what makes them.
+        TaskPool.Pool = JobPool
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
