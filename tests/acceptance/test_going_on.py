@@ -12,6 +12,7 @@ from celery import Celery
 
 from backbeat.conf import kombu_url
 from backbeat.core.dag import Dag, Engine, Node
+from backbeat.core.job import JobSpec
 from backbeat.core.retry import Retry
 from tests.acceptance.conftest import QUICK, broker_url, ready
 from tests.acceptance.test_dags import ended, submit, times
@@ -168,3 +169,29 @@ def test_a_node_that_was_gone_on_with_can_be_cancelled(site: Deployment) -> None
 
     assert ended(site, run_id, within=30) == "cancelled"
     eventually(lambda: site.state(f"{run_id}/c") == "cancelled", within=30, message=site.story)
+    assert "does not stop" not in site.processes["worker"].logs(1 << 22), "its process ended at once, and that was noticed"
+
+
+def test_revoking_a_node_without_a_message_cancels_it(site: Deployment) -> None:
+    control = Celery(broker=site.env.get("BROKER_URL") or kombu_url(site.env["REDIS_URL"]), set_as_current=False).control
+    run_id = submit(site, row("revoked", c="sleep"))
+    eventually(lambda: site.effects("begin")[f"{run_id}/c"], within=30, message=site.story)
+    assert "c" not in received(site, run_id)
+
+    control.revoke(f"{run_id}/c", reply=True, timeout=5)
+    assert site.store.ledger.states([f"{run_id}/c"]) == {f"{run_id}/c": "running"}, "only terminate stops what has begun"
+
+    control.terminate(f"{run_id}/c", reply=True, timeout=5)
+    assert ended(site, run_id, within=30) == "failed", "a graph that lacks a node"
+    eventually(lambda: site.state(f"{run_id}/c") == "cancelled", within=30, message=site.story)
+
+
+def test_revoking_a_run_that_waits_cancels_it(site: Deployment) -> None:
+    control = Celery(broker=site.env.get("BROKER_URL") or kombu_url(site.env["REDIS_URL"]), set_as_current=False).control
+    site.define(JobSpec("on.patient", "on.step", retry=Retry(3, delay=600)))
+    run_id = site.submit("on.patient", "1", first="fail")
+    eventually(lambda: site.store.ledger.states([run_id]) == {run_id: "retrying"}, within=30, message=site.story)
+
+    control.revoke(run_id)
+
+    eventually(lambda: site.state(run_id) == "cancelled", within=30, message=site.story)

@@ -12,7 +12,7 @@ from celery.exceptions import Ignore, NotRegistered, Reject
 from celery.worker import state as worker_state
 from celery.worker.consumer import Consumer
 
-from backbeat.runtime import going_on
+from backbeat.runtime import going_on, revoking
 from backbeat.runtime.claims import leave_to_another, request_of
 from backbeat.runtime.handing import hand_at_once
 from backbeat.runtime.kombu_redis import GARBAGE, careful
@@ -37,6 +37,8 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Before Celery's steps, which look the commands up once.
+        revoking.take_over()
         super().__init__(*args, **kwargs)
         semaphore = getattr(self.controller, "semaphore", None)
         self.urgent = None if semaphore is None else UrgentFirst(semaphore, lambda after, go: self.timer.call_after(after, go))
