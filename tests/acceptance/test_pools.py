@@ -19,6 +19,8 @@ from tests.support.servers import RedisServer
 pytestmark = pytest.mark.slow
 GRACE = 2.0
 """Seconds that these workers have to finish what they do when they shall end."""
+ANSWER = 5.0
+"""Seconds for which Celery then waits for RabbitMQ's answer that it consumes no more, which its own signal may have cut off."""
 
 
 @pytest.fixture(scope="module", params=BROKERS)
@@ -216,7 +218,7 @@ class TestTheEndOfAWorker:
                 worker.signal(signal.SIGTERM)
 
                 # The grace, and the three seconds that stubborn code gets.
-                is_given_back(shared, run_id, GRACE + 5)
+                is_given_back(shared, run_id, GRACE + ANSWER + 5)
                 # It ends by itself: a second signal would meet it on its way out.
                 eventually(lambda: not worker.alive, within=15)
                 assert worker.stop() == 0
@@ -232,7 +234,7 @@ class TestTheEndOfAWorker:
 
                 worker.signal(signal.SIGQUIT)
 
-                is_given_back(shared, run_id, GRACE + 5)
+                is_given_back(shared, run_id, GRACE + ANSWER + 5)
 
         scenario(shared)
 
@@ -245,7 +247,7 @@ class TestTheEndOfAWorker:
 
                 worker.signal(signal.SIGTERM)
 
-                is_given_back(shared, run_id, GRACE + 5)
+                is_given_back(shared, run_id, GRACE + ANSWER + 5)
 
         shared.env["REMAP_SIGTERM"] = "SIGQUIT"
         try:

@@ -117,8 +117,10 @@ def test_a_node_without_attempts_says_why(admin_client: Client) -> None:
         ("none", "succeeded", {"reason": "0 items"}),
     ]
     DatabaseHistory().record(
-        Event(f"1/{place}-1", "finished", f"{DAG_RUN}/{node}", T0, {**facts, "node": node, "state": state, **more})
-        for place, (node, state, more) in enumerate(told)
+        [
+            Event(f"1/{place}-1", "finished", f"{DAG_RUN}/{node}", T0, {**facts, "node": node, "state": state, **more})
+            for place, (node, state, more) in enumerate(told)
+        ]
     )
 
     pages = {
