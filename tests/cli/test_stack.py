@@ -109,8 +109,9 @@ def test_a_killed_process_comes_back_and_its_orphans_go(stacks: list[Stack], tmp
 
     os.kill(stack.leader("python"), signal.SIGKILL)
 
+    said = "family ended with code -9; starting it again in 1 s"
+    eventually(lambda: said in stack.logs(), within=10, message=stack.logs)
     eventually(lambda: len(stack.members()) == 2 and not before & set(stack.members()), within=10, message=stack.logs)
-    assert "family ended with code -9; starting it again in 1 s" in stack.logs()
 
 
 @linux
