@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def children_of(pid: int) -> list[int]:
 def with_children(pid: int) -> Usage:
     """Of a process and those that it started; of those that have ended, the time alone."""
     parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    every = [usage_of(one) for one in (pid, *children_of(pid))]
+    every = [usage_of(pid)]
+    for child in children_of(pid):
+        # One may end meanwhile, as PostgreSQL's own do.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            every.append(usage_of(child))
     reaped = (int(parts[13]) + int(parts[14])) / _TICK
     return Usage(sum(one.cpu_s for one in every) + reaped, sum(one.mb for one in every))
