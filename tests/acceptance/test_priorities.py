@@ -44,7 +44,7 @@ def test_p9_is_drained_before_p5_and_p5_before_p1(site: Deployment) -> None:
     order = [run_id[:2] for word, run_id, *_ in lines if word == "begin"]
     early = {less: _before(order, less, more) for less, more in (("p1", "p5"), ("p5", "p9"))}
     # What came first fills the slots before more can come. RabbitMQ may take longer than usual to send the next message.
-    most = SLOTS + 1 if site.store.slots.direct else RUNS // 3
+    most = SLOTS + 1 if site.store.slots.direct else RUNS // 4
     assert max(early.values()) <= most, f"of {RUNS} each, so many began too early: {early}"
 
 
