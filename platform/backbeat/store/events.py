@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
+from backbeat.store.ledger import PACKED, TEXTS
 from backbeat.store.scripts import asked, asked_on, asked_together
 from backbeat.store.slots import Slots
 
@@ -16,6 +17,8 @@ TOGETHER = "ended"
 """The kind of an entry that tells the ends of several runs; see lua/finish_many.lua."""
 SOON, LATER = 0.01, 0.25
 """Seconds between two looks for events where waiting for them is not possible: the first, and the longest."""
+_FACTS = f"{PACKED}a{PACKED}1{PACKED}"
+"""Where the facts begin in the text of a run that was claimed once; see lua/claiming.lua."""
 FRESH = "fresh"
 """Says of an event that history has heard nothing of its run before."""
 
@@ -175,9 +178,9 @@ def _each(stream: str, rows: Iterable[tuple[str, Mapping[str, str]]]) -> list[Ra
 def _parted(entry: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """The events of several runs, each as one that was told by itself."""
     same = {"k": "finished", "t": entry["t"], FRESH: "1"}
-    for run_id, told in entry.items():
-        if run_id not in ("k", "t"):
-            facts, state, outcome = told.split("\x1e")
-            parts = facts.split("\x1f")
-            named = {f".{name}": value for name, value in zip(parts[::2], parts[1::2], strict=True)}
-            yield named | same | {"r": run_id, "state": state, "outcome": outcome}
+    parts = iter(entry["runs"].split(TEXTS))
+    for run_id, text, state, outcome in zip(parts, parts, parts, parts, strict=True):
+        # What the ledger keeps for itself stands before the number of the attempt (lua/claiming.lua).
+        facts = iter(text[text.index(_FACTS) + 1 :].split(PACKED))
+        named = {f".{name}": value for name, value in zip(facts, facts, strict=True)}
+        yield named | same | {"r": run_id, "state": state, "outcome": outcome}

@@ -14,6 +14,8 @@ from backbeat.store.slots import Slots
 
 PACKED = "\x1f"
 """Between the names and values of a run that was only fired; JSON and names never hold it."""
+TEXTS = "\x1e"
+"""Between the texts of several such runs, and whatever travels with them."""
 
 
 class Claim(NamedTuple):
@@ -178,8 +180,8 @@ class Ledger:
         """Claim the runs of one slot that one message carries; those that were won. See `claim` for the rest."""
         keys = self.slots.of(run_ids[0])
         argv = [keys.prefix, holder, round(lease * 1000), worker, *self._tail(), who, *run_ids]
-        now, texts, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
-        parts = iter(texts)
+        now, packed, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
+        parts = iter(packed.split(TEXTS) if packed else ())
         found = {run_id: _mapping(text.split(PACKED)) for run_id, text in zip(parts, parts, strict=True)}
         found |= {run_id: fields_of(flat) for run_id, *flat in rows}
         return {run_id: Claim("claimed", int(now), fields) for run_id, fields in found.items()}

@@ -1,6 +1,7 @@
--- KEYS: timers | ARGV: prefix, holder, lease_ms, worker, direct, requeue_ms, key_ttl, who, run_id, ... | returns: {now, {run id, packed fields, ...}, {run id, field, value, ...}, ...}
+-- KEYS: timers | ARGV: prefix, holder, lease_ms, worker, direct, requeue_ms, key_ttl, who, run_id, ... | returns: {now, packed, {run id, field, value, ...}, ...}
 -- Win the runs of one message, each by the rules of claim.lua; those that could not be won are missing in the answer.
 -- One whose job has limits stays queued, and comes again by itself.
+-- packed: run id and text of each that is packed still, parted by \30; an empty text when there is none.
 -- No start is told of them: their ends, which are near, tell everything.
 -- include: common
 -- include: claiming
@@ -11,7 +12,7 @@ local ask = {
   direct = ARGV[5], requeue_ms = ARGV[6], key_ttl = ARGV[7], who = ARGV[8], quiet = true,
 }
 local keys, claimed, timers, texts = {}, {}, {}, {}
-local reply = {now, texts}
+local reply = {now, ''}
 for i = 9, #ARGV do keys[i - 8] = prefix .. 'run:' .. ARGV[i] end
 local packed = redis.call('EXISTS', prefix .. 'limits') == 0 and redis.call('MGET', unpack(keys)) or {}
 local head, lease_until = untold_of(ask, '') .. told_of(ask, now), string.format('%.0f', now + ask.lease_ms)
@@ -28,6 +29,7 @@ for i, key in ipairs(keys) do
   end
 end
 if #timers > 0 then
+  reply[2] = table.concat(texts, '\30')
   redis.call('MSET', unpack(claimed))
   redis.call('ZADD', KEYS[1], unpack(timers))
 end
