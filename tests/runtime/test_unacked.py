@@ -14,7 +14,7 @@ from redis import Redis
 from backbeat.conf import kombu_url
 from backbeat.runtime.hands import closing
 from backbeat.runtime.kombu_redis import careful
-from backbeat.runtime.unacked import LATER
+from backbeat.runtime.unacked import LATER, SOON
 
 QUEUE = "unacked.p5"
 
@@ -77,11 +77,29 @@ def test_in_an_event_loop_it_travels_with_the_next_message(channel: Any, redis_c
 def test_and_waits_for_it_a_moment_only(channel: Any, redis_client: Redis, hub: Hub) -> None:
     (one,) = taken(channel, 1)
     one.ack()
-    time.sleep(LATER)
+    time.sleep(SOON)
 
     hub.fire_timers()
 
     assert noted(redis_client) == (0, 0)
+
+
+def test_that_of_a_run_waits_longer_unless_a_task_has_to_be_acknowledged(channel: Any, redis_client: Redis, hub: Hub) -> None:
+    (run,) = taken(channel, 1, backbeat={"v": 1})
+    time.sleep(LATER)
+    hub.fire_timers()
+    assert noted(redis_client) == (1, 1)
+    (task,) = taken(channel, 1)
+
+    run.ack()
+    time.sleep(SOON)
+    hub.fire_timers()
+    assert noted(redis_client) == (2, 2), "claimed again it would be refused"
+
+    task.ack()
+    time.sleep(SOON)
+    hub.fire_timers()
+    assert noted(redis_client) == (0, 0), "done again it would be done twice"
 
 
 def test_a_run_that_ends_at_once_leaves_no_trace(channel: Any, redis_client: Redis, hub: Hub) -> None:

@@ -16,11 +16,14 @@ from backbeat.runtime.hands import closing
 from backbeat.runtime.insist import OUTAGE
 from backbeat.store.scripts import asked_together
 
-LATER = 0.01
-"""Seconds for which notes of runs and acknowledgements wait for each other. What a worker that dies meanwhile has not written:
-an acknowledgement: the message comes again and its claim is refused, since the run has ended. A note: the ledger knows the run,
-and its lease, or the keeper's look at runs that nobody claims, brings it back.
+LATER = 0.05
+"""Seconds for which notes of runs and their acknowledgements wait for each other: longer than most messages of many tiny runs are
+here. What a worker that dies meanwhile has not written: an acknowledgement: the message comes again and its claim is refused,
+since the run has ended. A note: the ledger knows the run, and its lease, or the keeper's look at runs that nobody claims, brings
+it back.
 """
+SOON = 0.01
+"""The same for an acknowledgement of a task that is no run, which would be done again."""
 
 
 _Notes = dict[str, tuple[float, Any]]
@@ -44,7 +47,7 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
         new = {delivery_tag: (time.time(), message)}
         if later_in_loop() and _is_run(message):
             self._new |= new
-            self._write_soon()
+            self._write_within(LATER)
         else:
             self._write(new)
         super(QoS, self).append(message, delivery_tag)
@@ -53,7 +56,7 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
         """A message is done with."""
         if self._new.pop(delivery_tag, None) is None:
             self._ended.append(delivery_tag)
-            self._write_soon()
+            self._write_within(LATER if _is_run(self._delivered.get(delivery_tag)) else SOON)
         super(QoS, self).ack(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
@@ -67,14 +70,14 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
             self._write()
         super().restore_unacked_once(stderr)
 
-    def _write_soon(self) -> None:
+    def _write_within(self, seconds: float) -> None:
         now = time.monotonic()
         if not (later := later_in_loop()):
             self._write()
-        elif now >= self._due:
+        elif not now < self._due <= now + seconds:
             # By time and not by a mark: a lost connection clears all timers.
-            self._due = now + LATER
-            later(LATER, self._write)
+            self._due = now + seconds
+            later(seconds, self._write)
 
     def _write(self, new: _Notes | None = None) -> None:
         ended, self._ended = self._ended, []
@@ -93,7 +96,7 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
 
 
 def _is_run(message: Any) -> bool:
-    return isinstance(message.headers, dict) and bool(message.headers.get("backbeat"))
+    return message is not None and isinstance(message.headers, dict) and bool(message.headers.get("backbeat"))
 
 
 def _noted(message: Any) -> str:
