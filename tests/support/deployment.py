@@ -265,6 +265,8 @@ class Deployment:
             del self.env["CRASH"], self.env["FAULT"]
 
     def _start(self, name: str, argv: list[str]) -> OwnProcess:
+        # A second one under the same name would be left running by a test that stops it by its name.
+        assert name not in self.processes or not self.processes[name].alive, f"{name} runs already"
         process = OwnProcess(name, [sys.executable, *argv], self.folder, self.env)
         process.start()
         self.processes[name] = process
