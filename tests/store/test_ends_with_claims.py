@@ -39,6 +39,30 @@ def test_an_end_travels_with_the_next_claim(store: Store) -> None:
     assert store.ledger.get(second)["s"] == "running"
 
 
+def test_a_claim_that_brings_an_end_tells_no_start_but_the_ends_tell_all(store: Store, streams: EventStreams) -> None:
+    first, second, third = fired(store, 3)
+    store.ledger.claim(first, "me", 30.0, "w", who="1.1")
+    store.ledger.claim(second, "me", 30.0, "w", who="1.2", after=end_of(first))
+    store.ledger.claim(third, "me", 30.0, "w", who="1.3", after=end_of(second))
+
+    told = [one.fields for one in streams.read(100, 1)]
+    assert [(one["k"], one["r"], one["state"], one[".a"]) for one in told] == [
+        ("finished", run_id, "succeeded", "1") for run_id in (first, second)
+    ]
+    assert all(one[".st"] for one in told)
+
+
+def test_a_run_that_lasts_tells_of_its_start_when_its_lease_is_renewed(store: Store, streams: EventStreams) -> None:
+    first, second = fired(store, 2)
+    store.ledger.claim(first, "me", 30.0, "w", who="1.1")
+    claim = store.ledger.claim(second, "me", 30.0, "w", who="1.2", after=end_of(first))
+    assert store.ledger.renew("me", [second], 30.0) == ({second}, set())
+    assert store.ledger.renew("me", [second], 30.0) == ({second}, set())
+
+    starts = [one.fields for one in streams.read(100, 1) if one.fields["k"] == "started"]
+    assert [(one["r"], one[".st"]) for one in starts] == [(second, claim.fields["st"])]
+
+
 def test_an_end_that_is_refused_does_not_keep_the_claim_from_being_won(store: Store) -> None:
     first, second = fired(store, 2)
     store.ledger.claim(first, "somebody else", 30.0, "w", who="1.1")

@@ -168,6 +168,8 @@ class Ledger:
         keys = self.slots.of(run_id)
         made = dumps([str(part) for pair in stock.items() for part in pair]) if stock is not None else ""
         argv = [keys.prefix, run_id, holder, round(lease * 1000), worker, made, *self._tail(), who, canvas, gate]
+        # One end follows the other, so the start of this one is not worth a word yet.
+        argv.append("1" if after else "")
         call: Call = (script("claim"), [keys.run(run_id), keys.timers], argv)
         if after is None:
             one, *with_these = call

@@ -1,8 +1,9 @@
--- KEYS: run, timers | ARGV: prefix, run_id, holder, lease_ms, worker, stock, direct, requeue_ms, key_ttl, who, canvas, gate | returns: {verdict, now, field, value, ...}
+-- KEYS: run, timers | ARGV: prefix, run_id, holder, lease_ms, worker, stock, direct, requeue_ms, key_ttl, who, canvas, gate, quiet | returns: {verdict, now, field, value, ...}
 -- One winner a run. A message whose run is not queued is a duplicate: the verdict is then 'gone' or the state it is in.
 -- stock: fields (JSON) that make a run of a message which did not come from us; '' for ours, which never create one.
 -- who: '<process id>.<number of this claim>', so that a parent knows whose death it saw, and a claim whose answer got lost
 -- can be asked again; canvas: what the message says of a chain; gate: '' at first, else what 'gated' asks for (gate.lua).
+-- quiet: '1' when no start is told of a run that is packed, because its end will come soon and tells the same; renew.lua tells it if not.
 -- include: common
 -- include: claiming
 local now = now_ms()
@@ -14,7 +15,8 @@ if ARGV[6] == '' and ARGV[11] == '' and ARGV[12] == '' and redis.call('EXISTS', 
   local packed = redis.call('MGET', KEYS[1])[1]
   if is_plain(packed) then
     packed = told_of(ask, now) .. packed
-    local text = untold_of(ask, tell_packed(ARGV[1], 'started', ARGV[2], packed, now, {})) .. packed
+    local started = ARGV[13] == '1' and '' or tell_packed(ARGV[1], 'started', ARGV[2], packed, now, {})
+    local text = untold_of(ask, started) .. packed
     redis.call('SET', KEYS[1], text)
     redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[2])
     return {'claimed', now, 'p', text}

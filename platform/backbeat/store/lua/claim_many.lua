@@ -2,7 +2,7 @@
 -- Win the runs of one message, each by the rules of claim.lua; those that could not be won are missing in the answer.
 -- One whose job has limits stays queued, and comes again by itself.
 -- packed: run id and text of each that is packed still, parted by \30; an empty text when there is none.
--- No start is told of them: their ends, which are near, tell everything.
+-- No start is told of them: their ends, which are near, tell everything. If not, renew.lua tells it.
 -- include: common
 -- include: claiming
 local now = now_ms()
