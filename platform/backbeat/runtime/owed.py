@@ -68,13 +68,11 @@ owed = Owed()
 class OwingWorker(asynpool.Worker):  # type: ignore[misc]  # Celery is untyped
     """Celery's pool process, which pays before it rests, and before it does what makes no claim."""
 
-    def workloop(self, *args: Any, **kwargs: Any) -> Any:
-        """Called by billiard in the process."""
-        try:
-            return super().workloop(*args, **kwargs)
-        finally:
-            owed.busy = False
-            owed.settle()
+    def _ensure_messages_consumed(self, *args: Any, **kwargs: Any) -> Any:
+        # The last thing that billiard does in the process, and it may take half a minute.
+        owed.busy = False
+        owed.settle()
+        return super()._ensure_messages_consumed(*args, **kwargs)
 
     def _make_child_methods(self, *args: Any, **kwargs: Any) -> None:
         super()._make_child_methods(*args, **kwargs)
