@@ -194,8 +194,6 @@ class Deployment:
             (folder / name).write_text(text)
         self.settings = Settings.load({name: value for name, value in self.env.items() if name.isupper()})
         self.processes: dict[str, OwnProcess] = {}
-        # The newest of a name; a test that failed midway may have left an older one alive.
-        self._started: list[OwnProcess] = []
         self.command(sys.executable, "-m", "django", "migrate", "-v0", "--skip-checks")
 
     def includes(self, *modules: str) -> None:
@@ -270,12 +268,11 @@ class Deployment:
         process = OwnProcess(name, [sys.executable, *argv], self.folder, self.env)
         process.start()
         self.processes[name] = process
-        self._started.append(process)
         return process
 
     def stop(self) -> None:
         """Stop what is still running, by PID."""
-        for process in self._started:
+        for process in self.processes.values():
             process.stop(within=10)
 
     def define(self, *specs: JobSpec) -> None:

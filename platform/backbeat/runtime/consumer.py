@@ -17,6 +17,7 @@ from backbeat.runtime.claims import leave_to_another, request_of
 from backbeat.runtime.handing import hand_at_once
 from backbeat.runtime.kombu_redis import GARBAGE, careful
 from backbeat.runtime.request import JobRequest
+from backbeat.runtime.spare import Spare
 from backbeat.runtime.unacked import later_in_loop
 from backbeat.runtime.urgent import UrgentFirst
 
@@ -43,6 +44,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         semaphore = getattr(self.controller, "semaphore", None)
         self.urgent = None if semaphore is None else UrgentFirst(semaphore, lambda after, go: self.timer.call_after(after, go))
         JobRequest.urgent = self.urgent
+        self.spare: Spare | None = None
         self._events_due = 0.0
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
@@ -104,6 +106,18 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         """Celery's event loop is about to begin; the pool has registered already."""
         super().register_with_event_loop(hub)
         hand_at_once(self.pool, hub)
+        self.spare = Spare(self, self.urgent) if self.urgent is not None and self._may_spare() else None
+        JobRequest.spare = self.spare
+
+    def _may_spare(self) -> bool:
+        """Whether messages come unasked, and nobody has chosen how many."""
+        return bool(self.connection.transport.driver_type == "amqp" and self.app.conf.worker_prefetch_multiplier == 1)
+
+    def cancel_task_queue(self, queue: str) -> None:
+        """Somebody wants nothing more from a queue (`celery control cancel_consumer`)."""
+        if self.spare is not None:
+            self.spare.leave(queue)
+        super().cancel_task_queue(queue)
 
     def on_send_event_buffered(self) -> None:
         """A task event waits to be sent: with all others of the next moment, since sending costs more than the task."""

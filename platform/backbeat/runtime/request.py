@@ -22,6 +22,7 @@ from backbeat.runtime.hands import Why, hands, stirred
 from backbeat.runtime.hiding import SHOWN, shown
 from backbeat.runtime.insist import OUTAGE
 from backbeat.runtime.memory import resident
+from backbeat.runtime.spare import Spare
 from backbeat.runtime.urgent import UrgentFirst
 from backbeat.store.store import open_store
 
@@ -39,6 +40,8 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     urgent: ClassVar[UrgentFirst | None] = None
     """The line before this worker's slots, where it has one."""
+    spare: ClassVar[Spare | None] = None
+    """What brings more messages than there are slots, where that is allowed."""
     processes: ClassVar[bool] = True
     """Whether this worker's pool has processes: they can be killed, and watch their time limits themselves."""
     why: Why | None = None
@@ -108,6 +111,13 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         super().acknowledge()
         if self.urgent is not None:
             self.urgent.ended(self)
+        if self.spare is not None:
+            self.spare.ended(self)
+
+    def give_back(self) -> None:
+        """Let another worker have the message; here it was not begun with."""
+        worker_state.task_ready(self)
+        self.reject(requeue=True)
 
     def stop(self, pool: Any, why: Why) -> None:
         """Make the run end, softly at first; the first reason stays. The heartbeat's thread calls this, too."""

@@ -62,6 +62,13 @@ class UrgentFirst:
             raise IndexError
         return heapq.heappop(self._heap)[2]
 
+    def withdraw(self, wanted: Callable[[Any], bool]) -> list[Any]:
+        """Take those requests out of the line that are `wanted`, in no order."""
+        gone = [entry for entry in self._heap if wanted(entry[2][1][0])]
+        self._heap = [entry for entry in self._heap if entry not in gone]
+        heapq.heapify(self._heap)
+        return [waiter[1][0] for _, _, waiter in gone]
+
     def clear(self) -> None:
         """The connection is lost: every message comes again."""
         self._heap.clear()

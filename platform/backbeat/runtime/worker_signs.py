@@ -40,6 +40,11 @@ class LoopStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is unty
         connected.set()
         stirred.set()
 
+    def stop(self, consumer: Any) -> None:
+        """Called by Celery before it takes its own consumer away."""
+        if getattr(consumer, "spare", None) is not None:
+            consumer.spare.stop()
+
 
 def _note() -> None:
     global _turned
