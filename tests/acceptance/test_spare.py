@@ -135,7 +135,9 @@ def test_a_killed_worker_loses_none_of_the_messages_at_hand(site: Deployment) ->
     assert len(again) <= 2, "more than what the two processes owed the ledger"
 
 
-def test_a_lost_connection_takes_both_consumers_along_and_both_come_again(site: Deployment, rabbitmq_server: RabbitServer) -> None:
+def test_a_lost_connection_takes_both_consumers_along_and_both_come_again(
+    site: Deployment, rabbitmq_server: RabbitServer
+) -> None:
     runs = submit(site, "short", 6 * MANY)
     wait_in_queue(site, len(runs))
     site.worker()
