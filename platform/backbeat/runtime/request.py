@@ -114,11 +114,6 @@ class JobRequest(Request):  # type: ignore[misc]  # Celery is untyped
         if self.spare is not None:
             self.spare.ended(self)
 
-    def give_back(self) -> None:
-        """Let another worker have the message; here it was not begun with."""
-        worker_state.task_ready(self)
-        self.reject(requeue=True)
-
     def stop(self, pool: Any, why: Why) -> None:
         """Make the run end, softly at first; the first reason stays. The heartbeat's thread calls this, too."""
         if self.why is not None:

@@ -38,8 +38,10 @@ class Spare:
         self._line = line
         self._channel: Any = None
         self._ends: deque[float] = deque(maxlen=MANY)
-        self._last = ""
         self._begins = False
+        self._rests_until = 0.0
+        self._busy: set[str] = set()
+        """The queues whose messages were acknowledged since the last look, by routing key."""
         self._queue: Any = None
         """The queue that the second consumer takes from, while there is one."""
         self._second: Any = None
@@ -56,11 +58,12 @@ class Spare:
         if time.time() - (request.time_start or 0.0) > SHORT:
             self._ends.clear()
             return
-        self._ends.append(time.monotonic())
-        self._last = _key(request)
-        if self._second is None and not self._begins and self._goes_on():
+        now = time.monotonic()
+        self._ends.append(now)
+        self._busy.add(_key(request))
+        if self._second is None and not self._begins and now > self._rests_until and self._goes_on():
             self._begins = True
-            self._consumer.timer.call_after(0, self._begin)
+            self._consumer.timer.call_after(0, self._begin, (_key(request),))
 
     def leave(self, name: str) -> None:
         """Take nothing more from a queue, given by its name."""
@@ -79,9 +82,9 @@ class Spare:
     def _goes_on(self) -> bool:
         return len(self._ends) == MANY and time.monotonic() - self._ends[0] < WITHIN
 
-    def _begin(self) -> None:
+    def _begin(self, key: str) -> None:
         self._begins = False
-        queue = next((one for one in self._consumer.task_consumer.queues if one.routing_key == self._last), None)
+        queue = next((one for one in self._consumer.task_consumer.queues if one.routing_key == key), None)
         if queue is not None and not closing.is_set():
             self._queue, self._second = queue, self._open(queue, self._slots)
             self._consumer.timer.call_after(LOOK, self._look)
@@ -90,13 +93,14 @@ class Spare:
         if self._second is None:
             return
         stands_still = not self._ends or time.monotonic() - self._ends[-1] > LOOK
-        if (stands_still and len(self._line)) or not self._goes_on() or self._last != self._queue.routing_key:
-            queue, channel = self._queue, self._second.channel
-            self._end()
-            if any(request.message.channel is channel for request in _at_hand(queue)):
-                self._narrow(queue)
-        else:
+        busy, self._busy = self._queue.routing_key in self._busy, set()
+        if busy and self._goes_on() and not (stands_still and len(self._line)):
             self._consumer.timer.call_after(LOOK, self._look)
+            return
+        queue, self._rests_until = self._queue, time.monotonic() + WITHIN
+        self._end()
+        if any(request.message.channel is self._channel for request in _at_hand(queue)):
+            self._narrow(queue)
 
     def _end(self) -> None:
         self._cancel(self._second)
@@ -110,7 +114,8 @@ class Spare:
         if tag := tasks._active_tags.get(queue.name):  # noqa: SLF001 - kombu would forget the queue with it
             ignore_errors(self._consumer, tasks.channel.basic_cancel, tag)
         for request in self._line.withdraw(lambda request: _key(request) == queue.routing_key):
-            request.give_back()
+            worker_state.task_ready(request)
+            request.reject(requeue=True)
         at_work = _at_hand(queue)
         self._old |= {request.id: queue for request in at_work}
         self._single[queue.name] = []
