@@ -12,6 +12,7 @@ of the two may go on: both are taken away, and for each of those runs that ends 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from typing import Any
@@ -21,6 +22,8 @@ from kombu.common import ignore_errors
 
 from backbeat.runtime.hands import closing
 from backbeat.runtime.urgent import UrgentFirst
+
+log = logging.getLogger("backbeat.worker")
 
 SHORT = 0.05
 """Seconds that a short run takes at most."""
@@ -113,7 +116,9 @@ class Spare:
         tasks = self._consumer.task_consumer
         if tag := tasks._active_tags.get(queue.name):  # noqa: SLF001 - kombu would forget the queue with it
             ignore_errors(self._consumer, tasks.channel.basic_cancel, tag)
-        for request in self._line.withdraw(lambda request: _key(request) == queue.routing_key):
+        waiting = self._line.withdraw(lambda request: _key(request) == queue.routing_key)
+        log.debug("queue %s: %d messages at hand go back, since runs last or end", queue.name, len(waiting))
+        for request in waiting:
             worker_state.task_ready(request)
             request.reject(requeue=True)
         at_work = _at_hand(queue)
