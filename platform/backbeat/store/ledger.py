@@ -176,23 +176,27 @@ class Ledger:
             verdict, now, *flat = one(self.slots.client, *with_these)
             return Claim(str(verdict), int(now), fields_of(flat))
         ended, (verdict, now, *flat) = run_many(self.slots.client, [self._ending(holder, [after]), call])
-        return Claim(str(verdict), int(now), fields_of(flat), ended=len(ended) > 1)
+        return Claim(str(verdict), int(now), fields_of(flat), ended=len(ended) == 1)
 
     def claim_many(self, run_ids: Sequence[str], holder: str, lease: float, worker: str, who: str) -> dict[str, Claim]:
         """Claim the runs of one slot that one message carries; those that were won. See `claim` for the rest."""
         keys = self.slots.of(run_ids[0])
         argv = [keys.prefix, holder, round(lease * 1000), worker, *self._tail(), who, *run_ids]
-        now, packed, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
-        parts = iter(packed.split(TEXTS) if packed else ())
-        found = {run_id: _mapping(text.split(PACKED)) for run_id, text in zip(parts, parts, strict=True)}
+        now, head, packed, *rows = script("claim_many")(self.slots.client, [keys.timers], argv)
+        # It ends with what parts it from the text behind it.
+        shared = _mapping(head.split(PACKED)[:-1])
+        found = {
+            run_id: shared | _mapping(text.split(PACKED))
+            for run_id, text in zip(run_ids, packed.split(TEXTS), strict=False)
+            if text
+        }
         found |= {run_id: fields_of(flat) for run_id, *flat in rows}
         return {run_id: Claim("claimed", int(now), fields) for run_id, fields in found.items()}
 
     def finish_many(self, holder: str, endings: Sequence[Ending]) -> set[str]:
         """End several attempts in one slot; the runs that were still ours to end. See `finish` for the rest."""
         one, keys, argv = self._ending(holder, endings)
-        _, *won = one(self.slots.client, keys, argv)
-        return set(map(str, won))
+        return _won(endings, one(self.slots.client, keys, argv))
 
     def finish(
         self,
@@ -370,6 +374,11 @@ def fields_of(stored: Sequence[str]) -> dict[str, str]:
     found = _mapping(stored)
     packed = found.pop("p", None)
     return found if packed is None else _mapping(packed.split(PACKED)) | found
+
+
+def _won(endings: Sequence[Ending], told: Sequence[Any]) -> set[str]:
+    _, *lost = told
+    return {ending.run_id for ending in endings}.difference(lost)
 
 
 def _mapping(flat: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
--- KEYS: timers | ARGV: prefix, holder, direct, requeue_ms, key_ttl, attempt, state, delay_ms, outcome, count, run_id, ... | returns: {now, run id, ...}
+-- KEYS: timers | ARGV: prefix, holder, direct, requeue_ms, key_ttl, attempt, state, delay_ms, outcome, count, run_id, ... | returns: {now, lost run id, ...}
 -- End many attempts of one holder, each by the rules of finish.lua. After the first five arguments come groups: what their ends have in
 -- common, how many they are, and their ids.
--- Returns those that were still the holder's to end. Of nodes of DAGs only those come this way
+-- Returns those that were not the holder's to end any more. Of nodes of DAGs only those come this way
 -- that were cancelled; a keeper sees to what that means for their DAG runs.
 -- Runs that are packed still (claiming.lua) have no key, limit or graph to look after. Those of which history has heard nothing, or
 -- whose start is taken back, share an event, up to TOGETHER of them: 'ended', and in one field for each its id, its text as it is here,
@@ -31,7 +31,7 @@ local function end_packed(id, key, text, state, outcome)
     told[n + 1], told[n + 2], told[n + 3], told[n + 4] = id, text, state, outcome
     if n + 4 >= 4 * TOGETHER then tell_ended() end
   end
-  gone[#gone + 1], ids[#ids + 1], seen[id] = key, id, true
+  gone[#gone + 1], ids[#ids + 1] = key, id
   if busy then free_busy(prefix, ask.direct, string.match(text, '\31j\31([^\31]*)'), id, now + ask.requeue_ms) end
 end
 
@@ -41,15 +41,17 @@ local function end_group(attempt, state, delay_ms, outcome, first, last)
   local packed = attempt == '1' and delay_ms == '' and #outcome < LONG and redis.call('MGET', unpack(keys)) or {}
   for i, key in ipairs(keys) do
     local id, text = ARGV[first + i - 1], packed[i]
-    local won = not seen[id]
-    if won and text then
-      won = string.sub(text, 1, #mine) == mine
-      if won then end_packed(id, key, text, state, outcome) end
-    elseif won then
-      local run, flat = facts_of(key)
-      won = finish_run(ask, id, run, flat, now, attempt, state, delay_ms, outcome)[1] == 1
+    if not seen[id] then
+      local won
+      if text then
+        won = string.sub(text, 1, #mine) == mine
+        if won then end_packed(id, key, text, state, outcome) end
+      else
+        local run, flat = facts_of(key)
+        won = finish_run(ask, id, run, flat, now, attempt, state, delay_ms, outcome)[1] == 1
+      end
+      if won then seen[id] = true else reply[#reply + 1] = id end
     end
-    if won then reply[#reply + 1] = id end
   end
 end
 
