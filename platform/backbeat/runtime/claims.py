@@ -84,6 +84,8 @@ def claimed_together(store: Store, request: Any, run_ids: Sequence[str]) -> dict
         log.warning("%d runs: Redis does not answer, their message goes back: %s", len(run_ids), error)
         time.sleep(1)
         raise Reject(requeue=True) from error
+    # What the last message came to was sent before this claim, so its answer is here.
+    owed.hear()
     if len(won) < len(run_ids):
         log.info("%d of %d runs of one message dropped: they are not queued any more", len(run_ids) - len(won), len(run_ids))
     return won

@@ -25,10 +25,10 @@ from backbeat.runtime.hiding import hidden
 from backbeat.runtime.identity import INCARNATION
 from backbeat.runtime.insist import insist
 from backbeat.runtime.outcome import Outcome, given_back
-from backbeat.runtime.owed import FINISH_PATIENCE
+from backbeat.runtime.owed import FINISH_PATIENCE, finished, owed
 from backbeat.runtime.place import Stop, here
 from backbeat.runtime.second_gate import TurnedAway
-from backbeat.runtime.working import Result, undisturbed, work_through
+from backbeat.runtime.working import Result, undisturbed, was_killed, work_through
 from backbeat.store.ledger import Ending
 from backbeat.store.store import open_store
 
@@ -83,7 +83,7 @@ class Group:
         except Ignore:
             log.info("%d runs that wait behind it go back", len(self._waiting))
         finally:
-            self._flush()
+            self._flush_last()
             while self._waiting:
                 self._waiting.popleft().release(given_back(Why.CLOSING))
         return self._told
@@ -131,16 +131,19 @@ class Group:
 
     def _flush(self) -> None:
         """Tell the ledger what has ended since the last time."""
-        ended, unsure = self._ended, []
-        if ended:
-            with undisturbed():
-                write = lambda: self._store.ledger.finish_many(INCARNATION, ended)  # noqa: E731 - a name for what is repeated
-                won = insist(write, FINISH_PATIENCE, lambda: unsure.append(True))
-                self._ended = []
-            if len(won) < len(ended) and not unsure:
-                lost = sorted({one.run_id for one in ended} - won)
-                log.warning("attempts of %d runs were taken over; their outcomes are dropped: %s", len(lost), ", ".join(lost[:5]))
+        with undisturbed():
+            if self._ended:
+                finished(self._store.ledger, self._ended)
+            self._ended = []
         self._flushed_at = time.monotonic()
+
+    def _flush_last(self) -> None:
+        """The same when nothing follows: a busy process need not wait for the answer here, unless it is about to end."""
+        with undisturbed():
+            if self._ended and owed.busy and not was_killed():
+                owed.send(self._store.ledger, self._ended)
+                self._ended = []
+        self._flush()
 
     def _look(self) -> None:
         """Renew the leases of the runs that wait, and let go of those that are not ours any more, or that nobody wants."""

@@ -1,8 +1,10 @@
-"""The end of a run that a pool process still owes the ledger: it travels with the claim of the next run, in one round trip.
+"""The ends that a pool process still owes the ledger, or its answer to them.
 
 Only while messages come one upon the other: the process tells its parent first that it is free, and reads the next message while
-the parent settles the last one. When none comes at once, the end is written by itself. What a crash takes along of it is done
-again, as in the batched lane: the run's lease ends, and the reaper finds it.
+the parent settles the last one. The end of a run of its own travels with the claim of the next, in one round trip. The ends of
+many runs of one message keep Redis at work for longer: they are sent at once, and the answer is heard after the next claim. When
+no message comes soon, everything is settled before the process rests. What a crash takes along is done again: the run's lease
+ends, and the reaper finds it.
 """
 
 from __future__ import annotations
@@ -10,15 +12,17 @@ from __future__ import annotations
 import logging
 import select
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from celery.concurrency import asynpool
 
 from backbeat.core.message import group_of
 from backbeat.runtime import registry
 from backbeat.runtime.identity import INCARNATION
-from backbeat.runtime.insist import insist
+from backbeat.runtime.insist import OUTAGE, insist
 from backbeat.runtime.working import undisturbed
 from backbeat.store.ledger import Ending, Ledger
 
@@ -30,6 +34,14 @@ FINISH_PATIENCE = 3600.0
 """Seconds for which a finished attempt waits for Redis: the work is done, and nobody else can be told meanwhile."""
 
 
+class Sent(NamedTuple):
+    """Ends that the ledger was told, and what waits for its answer; None when they could not be sent."""
+
+    ledger: Ledger
+    endings: Sequence[Ending]
+    answer: Callable[[], set[str]] | None
+
+
 class Owed:
     """What this pool process owes. Everywhere else nothing is ever owed."""
 
@@ -39,6 +51,15 @@ class Owed:
         """Whether messages come so fast that the next one will be here in a moment."""
         self._ledger: Ledger | None = None
         self._unsure = False
+        self._sent: Sent | None = None
+
+    def __bool__(self) -> bool:
+        return self.ending is not None or self._sent is not None
+
+    @property
+    def goes_with(self) -> str:
+        """The claim that brings the end along, or after which the answer is heard: see `_claims`."""
+        return "one" if self.ending is not None else "many"
 
     def owe(self, ledger: Ledger, ending: Ending) -> None:
         """Write this end together with the next claim. Only when `busy`, and nothing else is owed."""
@@ -54,8 +75,28 @@ class Owed:
         if ending is not None and not won and not self._unsure:
             log.warning("run %s: attempt %d was taken over; its outcome is dropped", ending.run_id, ending.attempt)
 
+    def send(self, ledger: Ledger, endings: Sequence[Ending]) -> None:
+        """Tell these ends, and hear the answer after the next claim. Only when `busy`, and nothing else is owed."""
+        answer = None
+        with suppress(*OUTAGE):
+            answer = ledger.finish_soon(INCARNATION, endings)
+        self._sent = Sent(ledger, endings, answer)
+
+    def hear(self) -> None:
+        """Wait for the answer to what was sent; whatever it fails with, the ends are told anew."""
+        sent, self._sent = self._sent, None
+        if sent is None:
+            return
+        with undisturbed():
+            if sent.answer is not None:
+                with suppress(*OUTAGE):
+                    say_dropped(sent.endings, sent.answer())
+                    return
+            finished(sent.ledger, sent.endings, unsure=sent.answer is not None)
+
     def settle(self) -> None:
         """Write what is owed by itself, however long Redis is away."""
+        self.hear()
         ending, ledger = self.ending, self._ledger
         if ending is not None and ledger is not None:
             with undisturbed():
@@ -63,6 +104,22 @@ class Owed:
 
 
 owed = Owed()
+
+
+def finished(ledger: Ledger, endings: Sequence[Ending], *, unsure: bool = False) -> None:
+    """Tell the ledger several ends, however long Redis is away. With `unsure` it may know them already."""
+    lost_answers = [unsure]
+    with undisturbed():
+        won = insist(lambda: ledger.finish_many(INCARNATION, endings), FINISH_PATIENCE, lambda: lost_answers.append(True))
+    if not any(lost_answers):
+        say_dropped(endings, won)
+
+
+def say_dropped(endings: Sequence[Ending], won: AbstractSet[str]) -> None:
+    """Name those that were not ours to end any more."""
+    if len(won) < len(endings):
+        lost = sorted({one.run_id for one in endings} - won)
+        log.warning("attempts of %d runs were taken over; their outcomes are dropped: %s", len(lost), ", ".join(lost[:5]))
 
 
 class OwingWorker(asynpool.Worker):  # type: ignore[misc]  # Celery is untyped
@@ -85,22 +142,26 @@ def _paying(receive: Callable[[], Any], pipe: int) -> Callable[[], Any]:
 
     def wait_for_job() -> Any:
         began = time.monotonic()
-        if owed.ending is not None and not poll.poll(KEEP_BACK * 1000):
+        if owed and not poll.poll(KEEP_BACK * 1000):
             owed.settle()
         message = receive()
         owed.busy = time.monotonic() - began < KEEP_BACK
-        if owed.ending is not None and not _claims_one(message):
+        if owed and _claims(message) != owed.goes_with:
             owed.settle()
         return message
 
     return wait_for_job
 
 
-def _claims_one(message: Any) -> bool:
-    """Whether a message to this process is for one run, whose claim is the first that will be asked of the ledger."""
+def _claims(message: Any) -> str:
+    """What a message to this process will ask of the ledger first: to claim `one` run, `many`, or something else."""
     if not message:
-        return False
+        return ""
     _, (_, _, _, (task, _, request, *_), _) = message
     job = registry.jobs.get(task)
     header = request.get("backbeat")
-    return job is not None and job.dag is None and bool(header) and not group_of(header)
+    if job is None or not header:
+        return ""
+    if group_of(header):
+        return "many"
+    return "" if job.dag is not None else "one"

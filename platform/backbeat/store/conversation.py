@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -62,6 +63,20 @@ class Conversation:
         if pool not in self._connections:
             self._connections[pool] = pool.get_connection()
         return self._connections[pool]
+
+
+def asked_later(client: Redis, calls: Sequence[Call]) -> Callable[[], list[Any]]:
+    """Send scripts, all for one slot. What is returned waits for their answers, gives them, and can be called once."""
+    with ExitStack() as failed:
+        talk = failed.enter_context(Conversation(client))
+        talk.ask(calls)
+        failed.pop_all()
+
+    def answers() -> list[Any]:
+        with talk:
+            return talk.answer()
+
+    return answers
 
 
 def _read(connection: Any) -> Any:

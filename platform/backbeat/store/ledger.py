@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from backbeat.core.keys import SlotKeys
 from backbeat.core.message import dumps
 from backbeat.core.state import LOSSES_BEFORE_QUARANTINE, RunState
+from backbeat.store.conversation import asked_later
 from backbeat.store.scripts import Call, run_many, script
 from backbeat.store.slots import Slots
 
@@ -197,6 +198,11 @@ class Ledger:
         """End several attempts in one slot; the runs that were still ours to end. See `finish` for the rest."""
         one, keys, argv = self._ending(holder, endings)
         return _won(endings, one(self.slots.client, keys, argv))
+
+    def finish_soon(self, holder: str, endings: Sequence[Ending]) -> Callable[[], set[str]]:
+        """The same, but only sent. What is returned waits for the answer, gives it, and can be asked once."""
+        answer = asked_later(self.slots.client, [self._ending(holder, endings)])
+        return lambda: _won(endings, *answer())
 
     def finish(
         self,
