@@ -18,10 +18,15 @@ from backbeat.runtime.handing import hand_at_once
 from backbeat.runtime.kombu_redis import GARBAGE, careful
 from backbeat.runtime.request import JobRequest
 from backbeat.runtime.spare import Spare
+from backbeat.runtime.spare_rabbitmq import SecondConsumer
+from backbeat.runtime.spare_redis import AskedAhead
 from backbeat.runtime.unacked import later_in_loop
 from backbeat.runtime.urgent import UrgentFirst
 
 log = logging.getLogger("backbeat.worker")
+
+SPARE: dict[str, type[Spare]] = {"amqp": SecondConsumer, "redis": AskedAhead}
+"""What brings messages at hand, by the driver of the connection."""
 
 EVENTS_LATER = 0.05
 """Seconds for which task events wait for each other. Flower and its like show seconds."""
@@ -106,12 +111,16 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         """Celery's event loop is about to begin; the pool has registered already."""
         super().register_with_event_loop(hub)
         hand_at_once(self.pool, hub)
-        self.spare = Spare(self, self.urgent) if self.urgent is not None and self._may_spare() else None
+        self.spare = None
+        if self.urgent is not None:
+            self.urgent.asks = self.connection.transport.driver_type == "redis"
+            self.spare = self._spare(self.urgent)
         JobRequest.spare = self.spare
 
-    def _may_spare(self) -> bool:
-        """Whether messages come unasked, and nobody has chosen how many."""
-        return bool(self.connection.transport.driver_type == "amqp" and self.app.conf.worker_prefetch_multiplier == 1)
+    def _spare(self, line: UrgentFirst) -> Spare | None:
+        """What brings messages at hand; None where nobody knows how, and where somebody has chosen how many."""
+        kind = SPARE.get(self.connection.transport.driver_type)
+        return kind(self, line) if kind and self.app.conf.worker_prefetch_multiplier == 1 else None
 
     def cancel_task_queue(self, queue: str) -> None:
         """Somebody wants nothing more from a queue (`celery control cancel_consumer`)."""

@@ -41,6 +41,12 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
         self._new: _Notes = {}
         self._ended: list[str] = []
         self._due = 0.0
+        self.ahead = 0
+        """How many messages may be here beyond the prefetch count."""
+
+    def can_consume(self) -> bool:
+        """Whether another message may be asked for."""
+        return not self.prefetch_count or len(self._delivered) - len(self._dirty) < self.prefetch_count + self.ahead
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message came. One that is no run has nothing but this note, so it is written at once."""

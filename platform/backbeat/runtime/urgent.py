@@ -42,6 +42,8 @@ class UrgentFirst:
         self._heap: list[tuple[int, int, Waiter]] = []
         self._numbers = itertools.count()
         self._holding = False
+        self.asks = False
+        """Whether the worker asks for each message, by urgency: then there is nothing to wait for."""
         self._acknowledged: dict[int, float] = {}
         self._usual = USUAL
         semaphore._waiting, semaphore._add_waiter, semaphore._pop_waiter = self, self.append, self.popleft  # noqa: SLF001 - there is no other way in
@@ -55,7 +57,7 @@ class UrgentFirst:
 
     def popleft(self) -> Waiter:
         """A slot is free: whose turn is it? Raises IndexError, as a list does, when nobody's is, or not yet."""
-        if self._heap and not self._holding and self._best < self._highest_at_work():
+        if self._heap and not self._holding and not self.asks and self._best < self._highest_at_work():
             self._holding = True
             self._call_after(min(max(TIMES * self._usual, SHORTEST), LONGEST), self._go)
         if self._holding:
@@ -63,8 +65,8 @@ class UrgentFirst:
         return heapq.heappop(self._heap)[2]
 
     def withdraw(self, wanted: Callable[[Any], bool]) -> list[Any]:
-        """Take those requests out of the line that are `wanted`, in no order."""
-        gone = [entry for entry in self._heap if wanted(entry[2][1][0])]
+        """Take those requests out of the line that are `wanted`; in the order in which their turn would have come."""
+        gone = [entry for entry in sorted(self._heap) if wanted(entry[2][1][0])]
         self._heap = [entry for entry in self._heap if entry not in gone]
         heapq.heapify(self._heap)
         return [waiter[1][0] for _, _, waiter in gone]

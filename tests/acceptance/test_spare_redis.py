@@ -1,0 +1,109 @@
+"""Messages at hand in the batched lane on Redis: asked for while runs are short, given back when one lasts, and none is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from backbeat import conf
+from backbeat.core.job import JobSpec
+from backbeat.runtime.submit_many import submit_many
+from tests.acceptance.conftest import QUICK, ready
+from tests.support.deployment import Deployment
+from tests.support.eventually import eventually
+from tests.support.servers import RedisServer
+
+pytestmark = pytest.mark.slow
+
+QUEUE = "default.p5"
+SLOTS = 2
+TOGETHER = 5
+"""Runs of a message."""
+SHORT, LONG = 0.001, 30.0
+MANY = 300
+
+
+@pytest.fixture
+def site(tmp_path: Path, redis_server: RedisServer) -> Iterator[Deployment]:
+    with redis_server.client() as client:
+        client.flushall()
+    made = Deployment(tmp_path, redis_server.url, redis_server.broker_url, **QUICK)
+    made.define(JobSpec("lane.work", "probe.work", batch=TOGETHER), JobSpec("alone.work", "probe.work"))
+    made.keeper()
+    yield made
+    made.stop()
+
+
+def submit(site: Deployment, job: str, messages: int, seconds: float = SHORT) -> set[str]:
+    together = TOGETHER if job == "lane.work" else 1
+    with conf.override(redis_url=site.env["REDIS_URL"], broker_url=site.env["BROKER_URL"]):
+        return set(map(str, submit_many(job, [{"seconds": seconds}] * messages * together)))
+
+
+def in_queue(site: Deployment) -> list[str]:
+    return [str(text) for text in site.client.lrange(QUEUE, 0, -1)]  # type: ignore[union-attr]  # redis-py's types know async, too
+
+
+def given_back(site: Deployment) -> int:
+    """How many of the messages in the queue a worker had, and gave back."""
+    return sum(bool(json.loads(text)["headers"].get("redelivered")) for text in in_queue(site))
+
+
+@pytest.mark.parametrize(("job", "few", "many"), [("lane.work", 1, SLOTS), ("alone.work", 0, 0)])
+def test_what_waits_behind_long_runs_goes_back_for_another_worker(site: Deployment, job: str, few: int, many: int) -> None:
+    submit(site, job, MANY)
+    long = submit(site, "alone.work", SLOTS, LONG)
+    after = submit(site, job, 6)
+
+    site.worker("busy")
+    eventually(lambda: long <= set(site.effects("begin")), within=60, message=site.story)
+    waiting = lambda: len(after - set(site.effects())) * 6 // len(after)  # noqa: E731 - a name for it
+    eventually(lambda: len(in_queue(site)) == waiting() > 0, within=2, message=site.story)
+
+    assert few <= given_back(site) <= many
+    site.worker("idle")
+    eventually(lambda: after <= set(site.effects()), within=20, message=site.story)
+    assert not long & set(site.effects())
+    assert set(site.effects("begin").values()) == {1}
+
+
+def test_a_killed_worker_loses_none_of_the_messages_at_hand(site: Deployment) -> None:
+    runs = submit(site, "lane.work", 2 * MANY)
+    worker = ready(site.worker("first"))
+    eventually(lambda: len(site.effects()) > MANY, within=60, message=site.story)
+
+    worker.kill()
+    site.worker("second")
+    eventually(lambda: set(site.effects()) == runs, within=90, message=site.story)
+
+    again = [run_id for run_id, number in site.effects().items() if number > 1]
+    assert len(again) <= SLOTS * TOGETHER, "more than what the two processes had not told the ledger"
+
+
+def test_a_lost_connection_loses_none_of_them_and_does_none_twice(site: Deployment) -> None:
+    runs = submit(site, "lane.work", 2 * MANY)
+    ready(site.worker())
+    for share in (1, 2, 3):
+        eventually(lambda share=share: len(site.effects()) > share * MANY, within=60, message=site.story)
+        site.client.client_kill_filter(_type="normal", skipme=True)
+
+    eventually(lambda: set(site.effects()) == runs, within=90, message=site.story)
+
+    assert set(site.effects("begin").values()) == {1}
+
+
+def test_a_worker_that_was_told_to_leave_the_queue_takes_nothing_more(site: Deployment) -> None:
+    runs = submit(site, "lane.work", 2 * MANY)
+    worker = ready(site.worker())
+    eventually(lambda: len(site.effects()) > MANY, within=60, message=site.story)
+
+    with Celery(broker=site.env["BROKER_URL"]) as stock:
+        stock.control.cancel_consumer(QUEUE, reply=True, destination=["worker@test"])
+
+    left = lambda: len(in_queue(site)) * TOGETHER  # noqa: E731 - a name for it
+    eventually(lambda: len(site.effects()) + left() == len(runs) and left() > 0, within=10, message=site.story)
+    assert worker.alive
