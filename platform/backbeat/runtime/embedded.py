@@ -152,6 +152,16 @@ def _running(socket: Path, data: Path) -> EmbeddedServer | None:
     return EmbeddedServer(socket, pid, started=False)
 
 
+def environment() -> dict[str, str]:
+    """What the server that comes with the package is to be started with.
+
+    It is built without jemalloc, and a script for a hundred runs makes and frees hundreds of small strings, of which glibc keeps
+    seven of a size at hand. With more a run of the batched lane costs the server about a tenth less. A server with an allocator
+    of its own, or another C library, takes no notice.
+    """
+    return {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=1000", **os.environ}
+
+
 def _launch(program: Path, socket: Path, data: Path) -> EmbeddedServer:
     log = data / "redis.log"
     argv = [str(program), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(data)]
@@ -159,7 +169,12 @@ def _launch(program: Path, socket: Path, data: Path) -> EmbeddedServer:
     try:
         # A session of its own keeps a Ctrl-C in the terminal away from it: it must be the last to go.
         process = subprocess.Popen(  # noqa: S603 - the operator names the program; no shell is between
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            argv,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError as error:
         raise ConfigurationError(f"{program}: expected a server program that runs on this machine; got {error}.") from error
