@@ -67,6 +67,20 @@ def test_a_process_pays_before_it_rests(store: Store) -> None:
     os.close(reading), os.close(writing)
 
 
+def receive(task: str, header: dict[str, object] | None) -> None:
+    """The process's next message is there at once."""
+
+    @job("tests.owed")
+    def nothing() -> None:
+        pass
+
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+    message = (module.__name__, (1, 0, None, (task, "id", {"backbeat": header}, b"", "", ""), {}))
+    _paying(lambda: message, reading)()
+    os.close(reading), os.close(writing)
+
+
 @pytest.mark.usefixtures("no_jobs")
 @pytest.mark.parametrize(
     ("task", "header", "paid"),
@@ -80,21 +94,13 @@ def test_a_process_pays_before_it_rests(store: Store) -> None:
 def test_only_a_message_that_makes_a_claim_may_bring_the_end_along(
     store: Store, task: str, header: dict[str, object] | None, paid: bool
 ) -> None:
-    @job("tests.owed")
-    def nothing() -> None:
-        pass
-
     owe(store)
-    reading, writing = os.pipe()
-    os.write(writing, b"x")
-    message = (module.__name__, (1, 0, None, (task, "id", {"backbeat": header}, b"", "", ""), {}))
 
-    _paying(lambda: message, reading)()
+    receive(task, header)
 
     assert (owed.ending is None) is paid
     assert (store.ledger.get(DONE) == {}) is paid
     assert owed.busy
-    os.close(reading), os.close(writing)
 
 
 def send(store: Store, runs: Sequence[str] = (DONE,)) -> None:
@@ -184,19 +190,11 @@ def test_ends_that_could_not_be_sent_are_told_when_the_server_is_back(tmp_path: 
 def test_only_a_message_with_many_runs_may_leave_an_answer_unheard(
     store: Store, task: str, header: dict[str, object] | None, heard: bool
 ) -> None:
-    @job("tests.owed")
-    def nothing() -> None:
-        pass
-
     send(store)
-    reading, writing = os.pipe()
-    os.write(writing, b"x")
-    message = (module.__name__, (1, 0, None, (task, "id", {"backbeat": header}, b"", "", ""), {}))
 
-    _paying(lambda: message, reading)()
+    receive(task, header)
 
     assert bool(owed) is not heard
-    os.close(reading), os.close(writing)
 
 
 def test_an_end_may_wait_for_no_longer_than_in_the_batched_lane() -> None:
