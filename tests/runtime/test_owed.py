@@ -155,6 +155,24 @@ def test_ends_whose_answer_is_lost_are_told_again_and_nobody_is_accused(store: S
     assert "taken over" not in caplog.text
 
 
+def test_ends_that_the_server_refused_once_are_told_again(store: Store) -> None:
+    # As a server that has become a replica, or has no memory left, refuses a script.
+    store.ledger.submit(DONE, {"j": "jobs.pay", "n": "", "q": "default.p5", "tid": "t", "x": "[[],\t{}]"}, "message")
+    claim = store.ledger.claim(DONE, INCARNATION, 30.0, "w")
+    server = store.slots.client
+    server.config_set("maxmemory", "1mb")
+    try:
+        owed.send(store.ledger, [Ending(DONE, claim.attempt, RunState.SUCCEEDED, "{}")])
+        server.ping()
+    finally:
+        server.config_set("maxmemory", "0")
+    assert store.ledger.get(DONE)["s"] == "running", "it was not refused"
+
+    owed.hear()
+
+    assert store.ledger.get(DONE) == {}
+
+
 def test_ends_that_could_not_be_sent_are_told_when_the_server_is_back(tmp_path: Path) -> None:
     own = RedisServer(tmp_path)
     own.start()

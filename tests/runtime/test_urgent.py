@@ -98,3 +98,25 @@ def test_after_one_that_is_not_more_urgent_nobody_waits(slots: Slots) -> None:
 @pytest.mark.parametrize(("info", "level"), [({"routing_key": "a.p0"}, 0), ({"routing_key": "celery"}, 5), (None, 5)])
 def test_the_level_is_that_of_the_queue(info: Any, level: int) -> None:
     assert level_of(Request(delivery_info=info)) == level
+
+
+def test_a_slot_does_not_wait_where_the_worker_asks_for_each_message(slots: Slots) -> None:
+    slots.line.asks = True
+    urgent = slots.come("a.p9")
+    slots.come("a.p1")
+
+    slots.end(urgent)
+
+    assert slots.began == ["a.p9", "a.p1"]
+    assert not slots.later
+
+
+def test_what_is_taken_out_of_the_line_comes_in_the_order_of_its_turns(slots: Slots) -> None:
+    slots.come("a.p5")
+    for queue in ("a.p1", "b.p9", "a.p3", "b.p5"):
+        slots.come(queue)
+
+    gone = slots.line.withdraw(lambda request: request.delivery_info["routing_key"] != "a.p3")
+
+    assert [one.delivery_info["routing_key"] for one in gone] == ["b.p9", "b.p5", "a.p1"]
+    assert len(slots.line) == 1

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from celery.concurrency import asynpool
+from redis.exceptions import ResponseError
 
 from backbeat.core.message import group_of
 from backbeat.runtime import registry
@@ -83,13 +84,13 @@ class Owed:
         self._sent = Sent(ledger, endings, answer)
 
     def hear(self) -> None:
-        """Wait for the answer to what was sent; whatever it fails with, the ends are told anew."""
+        """Wait for the answer to what was sent. One that is lost, or an error, says nothing: the ends are told anew."""
         sent, self._sent = self._sent, None
         if sent is None:
             return
         with undisturbed():
             if sent.answer is not None:
-                with suppress(*OUTAGE):
+                with suppress(*OUTAGE, ResponseError):
                     say_dropped(sent.endings, sent.answer())
                     return
             finished(sent.ledger, sent.endings, unsure=sent.answer is not None)
