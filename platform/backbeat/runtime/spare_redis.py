@@ -1,8 +1,8 @@
 """More messages than slots from Redis: there a worker asks for each message, so it only has to ask for more.
 
 Only the batched lane begins it, where a message is many runs and the way of a message costs as much as they do; runs with
-messages of their own have enough without. A worker that asks ahead may begin with what it has, though something more urgent has come
-since: as many messages as it has slots, of some milliseconds each. Where its queues hold both kinds, they may be of either.
+messages of their own have enough without. A worker that asks ahead may begin with what it has, though something more urgent has
+come since: as many messages as it has slots, of some milliseconds each. Where its queues hold both kinds, they may be of either.
 """
 
 from __future__ import annotations
