@@ -7,6 +7,7 @@ guard, holds the other end of a pipe: when this whole process is killed, the pip
 
 from __future__ import annotations
 
+import _thread
 import logging
 import math
 import os
@@ -62,7 +63,8 @@ def execute(command: Command, log: logging.Logger) -> Ended:
     keeper = _Keeper(command, log)
     try:
         # With this thread's context, in which loggers find the run that their lines belong to.
-        threading.Thread(target=copy_context().run, args=(keeper.run,), name="program", daemon=True).start()
+        # No `threading.Thread`: struck by a soft time limit while it starts, it raises a KeyError of its own in its place.
+        _thread.start_new_thread(copy_context().run, (keeper.run,))
         keeper.finished.wait()
     except BaseException:
         keeper.stop()
