@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 from backbeat.errors import BackbeatError
@@ -26,7 +27,7 @@ class DagKeeper:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._swept = 0.0
+        self._swept = -math.inf
 
     def step(self) -> int:
         """One look at all slots; returns how many DAG runs were seen to. Never raises for an outage."""
