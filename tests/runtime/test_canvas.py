@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
@@ -113,19 +112,8 @@ def test_an_end_that_comes_while_the_run_is_held_lets_nothing_go(store: Store) -
     assert {str(state) for state in states(store, dag).values()} == {"succeeded"}
 
 
-@pytest.fixture
-def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    """What workers log, heard at its source, whatever a test before this one in the same process did to logging."""
-    logger = logging.getLogger("backbeat.worker")
-    monkeypatch.setattr(logger, "disabled", False)
-    caplog.set_level("WARNING", logger.name)
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
-
-
 def test_what_cannot_be_sent_is_left_to_the_ledger_without_an_error(
-    store: Store, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     submit(store)
     begin(store, by_canvas(a="", b="a"))
@@ -133,18 +121,18 @@ def test_what_cannot_be_sent_is_left_to_the_ledger_without_an_error(
 
     advance(store, RUN)
 
-    assert "a chain of 2 nodes was not sent, the ledger will: the policies of node 'a' are gone" in told.text
+    assert "a chain of 2 nodes was not sent, the ledger will: the policies of node 'a' are gone" in caplog.text
     assert queued(store) == []
 
 
-def test_a_broker_that_is_away_breaks_no_node(redis_url: str, told: pytest.LogCaptureFixture) -> None:
+def test_a_broker_that_is_away_breaks_no_node(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with conf.override(redis_url=redis_url, broker_url="amqp://guest@127.0.0.1:1//"):
         quick = {"imports": (), "broker_transport_options": {"max_retries": 1}}
         app = Backbeat("away", set_as_current=False, config_source=quick)
         canvas.hand_over(app, "any", f"{RUN}/b", {"queue": QUEUE, "headers": {"backbeat": {"slot": 0, "node": 1}}})
         app.close()
 
-    assert f"run {RUN}/b: not sent by canvas, the ledger will" in told.text
+    assert f"run {RUN}/b: not sent by canvas, the ledger will" in caplog.text
 
 
 def test_a_failure_is_kept_from_canvas() -> None:

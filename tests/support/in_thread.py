@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,15 @@ from backbeat.runtime.app import Backbeat
 def worker_in_thread(app: Backbeat, *pools: str) -> Iterator[Any]:
     """Run a solo worker for these pools' queues until the block ends."""
     app.amqp.queues.select(queues_of(pools or ("default",)))
-    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20) as worker:
-        yield worker
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    try:
+        with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20) as worker:
+            yield worker
+    finally:
+        # It lets nothing below an error through, for every test that follows in this process.
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
 
 @contextmanager
