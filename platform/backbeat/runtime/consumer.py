@@ -113,6 +113,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         hand_at_once(self.pool, hub)
         self.spare = None
         if self.urgent is not None:
+            self.urgent.on_wait = None
             self.urgent.asks = self.connection.transport.driver_type == "redis"
             self.spare = self._spare(self.urgent)
         JobRequest.spare = self.spare

@@ -12,13 +12,19 @@ from typing import Any
 
 from celery.worker import state as worker_state
 
-from backbeat.runtime.spare import Spare
+from backbeat.runtime.spare import LOOK, Spare
+from backbeat.runtime.urgent import UrgentFirst
 
 log = logging.getLogger("backbeat.worker")
 
 
 class AskedAhead(Spare):
     """What one connection of a worker asks for beyond its slots."""
+
+    def __init__(self, consumer: Any, line: UrgentFirst) -> None:
+        super().__init__(consumer, line)
+        self._looks_again = False
+        line.on_wait = self._waits
 
     def ended(self, request: Any) -> None:
         """A message was acknowledged."""
@@ -40,8 +46,22 @@ class AskedAhead(Spare):
     def _is_fed(self, busy: set[str]) -> bool:
         return bool(busy)
 
+    def _waits(self) -> None:
+        # Redis may answer what was asked ahead when nothing is asked ahead any more. A slot may be free in a moment, too.
+        if not self._on and not self._looks_again:
+            self._looks_again = True
+            self._consumer.timer.call_after(LOOK, self._waits_still)
+
+    def _waits_still(self) -> None:
+        self._looks_again = False
+        if not self._on:
+            self._give_back()
+
     def _fewer(self) -> None:
         self._ask(0)
+        self._give_back()
+
+    def _give_back(self) -> None:
         waiting = self._line.withdraw(lambda _: True)
         log.debug("%d messages at hand go back, since runs last or end", len(waiting))
         # The first that came was the first of its queue: it goes back last.

@@ -45,8 +45,12 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
         """How many messages may be here beyond the prefetch count."""
 
     def can_consume(self) -> bool:
-        """Whether another message may be asked for."""
-        return not self.prefetch_count or len(self._delivered) - len(self._dirty) < self.prefetch_count + self.ahead
+        """Whether another message may be asked for. What was asked for is read in any case.
+
+        Its queue has lost it already, and kombu would leave it unread until there is room again: behind a long run.
+        """
+        here = len(self._delivered) - len(self._dirty)
+        return not self.prefetch_count or here < self.prefetch_count + self.ahead or bool(self.channel._in_poll)  # noqa: SLF001 - kombu's own
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message came. One that is no run has nothing but this note, so it is written at once."""

@@ -44,6 +44,8 @@ class UrgentFirst:
         self._holding = False
         self.asks = False
         """Whether the worker asks for each message, by urgency: then there is nothing to wait for."""
+        self.on_wait: Callable[[], None] | None = None
+        """Told when a message has come that must wait."""
         self._acknowledged: dict[int, float] = {}
         self._usual = USUAL
         semaphore._waiting, semaphore._add_waiter, semaphore._pop_waiter = self, self.append, self.popleft  # noqa: SLF001 - there is no other way in
@@ -54,6 +56,8 @@ class UrgentFirst:
     def append(self, waiter: Waiter) -> None:
         """A message came and no slot is free."""
         heapq.heappush(self._heap, (-level_of(waiter[1][0]), next(self._numbers), waiter))
+        if self.on_wait is not None:
+            self.on_wait()
 
     def popleft(self) -> Waiter:
         """A slot is free: whose turn is it? Raises IndexError, as a list does, when nobody's is, or not yet."""
