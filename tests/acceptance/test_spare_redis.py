@@ -61,26 +61,27 @@ def given_back(site: Deployment) -> int:
     return sum(bool(json.loads(text)["headers"].get("redelivered")) for text in in_queue(site))
 
 
-@pytest.mark.parametrize(("job", "few", "many"), [("lane.work", 1, SLOTS), ("alone.work", 0, 0)])
-def test_what_waits_behind_long_runs_goes_back_for_another_worker(site: Deployment, job: str, few: int, many: int) -> None:
-    short = submit(site, job, MANY)
+@pytest.mark.parametrize(("job", "ahead"), [("lane.work", True), ("alone.work", False)])
+def test_what_waits_behind_long_runs_goes_back_for_another_worker(site: Deployment, job: str, ahead: bool) -> None:
+    submit(site, job, MANY)
     long = submit(site, "alone.work", SLOTS, LONG)
     after = submit(site, job, 6)
 
-    site.worker("busy")
+    busy = site.worker("busy", "-l", "DEBUG")
     eventually(lambda: long <= set(site.effects("begin")), within=60, message=site.story)
-    # Some of the first may be among them: who posts for somebody else posts in an order of their own.
-    eventually(lambda: left(site) == len((short | after) - set(site.effects())) > 0, within=5, message=site.story)
+    eventually(lambda: left(site) == len(after - set(site.effects())) > 0, within=5, message=site.story)
 
-    assert few <= given_back(site) <= many
+    assert given_back(site) <= (SLOTS if ahead else 0)
+    # On a busy machine that may have been before the long runs came, too, and then no message is left of it.
+    assert ("at hand go back" in busy.logs(10_000_000)) is ahead
     site.worker("idle")
-    eventually(lambda: short | after <= set(site.effects()), within=20, message=site.story)
+    eventually(lambda: after <= set(site.effects()), within=20, message=site.story)
     assert not long & set(site.effects())
     assert set(site.effects("begin").values()) == {1}
 
 
 def test_a_message_that_was_asked_for_while_runs_were_short_and_comes_behind_long_ones_goes_back(site: Deployment) -> None:
-    short = submit(site, "lane.work", MANY)
+    submit(site, "lane.work", MANY)
     long = submit(site, "alone.work", SLOTS, LONG)
 
     site.worker("busy")
@@ -92,10 +93,10 @@ def test_a_message_that_was_asked_for_while_runs_were_short_and_comes_behind_lon
         after |= submit(site, "alone.work", 1)
         time.sleep(0.1)
 
-    eventually(lambda: left(site) == len((short | after) - set(site.effects())), within=5, message=site.story)
+    eventually(lambda: left(site) == len(after), within=5, message=site.story)
     assert given_back(site) <= SLOTS
     site.worker("idle")
-    eventually(lambda: short | after <= set(site.effects()), within=20, message=site.story)
+    eventually(lambda: after <= set(site.effects()), within=20, message=site.story)
     assert not long & set(site.effects())
 
 

@@ -135,6 +135,21 @@ def test_a_run_that_nobody_has_noted_goes_back_to_its_queue(channel: Any, redis_
     assert redis_client.llen(QUEUE) == 2
 
 
+@pytest.mark.parametrize(("headers", "order"), [({"backbeat": {"v": 1}}, [0, 1, 2]), ({}, [1, 2, 0])])
+def test_a_run_that_goes_back_is_the_next_of_its_queue_and_a_plain_task_the_last(
+    channel: Any, headers: dict[str, Any], order: list[int]
+) -> None:
+    (refused,) = taken(channel, 1, **headers)
+    queue = channel.connection.client.SimpleQueue(QUEUE)
+    for number in (1, 2):
+        queue.put({"number": number})
+
+    refused.reject(requeue=True)
+
+    channel.basic_cancel("tag")
+    assert [queue.get(timeout=5).payload["number"] for _ in range(3)] == order
+
+
 def test_a_worker_that_shuts_down_waits_for_nothing(channel: Any, redis_client: Redis, hub: Hub) -> None:
     (one,) = taken(channel, 1)
     closing.set()

@@ -70,9 +70,12 @@ class Unacked(QoS):  # type: ignore[misc]  # kombu is untyped
         super(QoS, self).ack(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """A message goes back to its queue, from what was noted of it."""
+        """A message goes back to its queue, from what was noted of it; that of a run is the next one there, as on RabbitMQ.
+
+        What kombu calls leftmost is taken last: behind a day's backlog, if there is one.
+        """
         self._write()
-        super().restore_by_tag(tag, client, leftmost)
+        super().restore_by_tag(tag, client, leftmost and not _is_run(self._delivered.get(tag)))
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """The channel closes."""
