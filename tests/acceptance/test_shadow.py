@@ -45,7 +45,8 @@ def test_a_redbeat_that_fires_as_predicted_agrees_and_is_not_disturbed(
     env: dict[str, str], tmp_path: Path, redis_url: str
 ) -> None:
     old = OldBeat(redis_url)
-    old.save("often", 2)
+    # Long beside what RedBeat drifts within the watch: by more than half an interval it would have left one out.
+    old.save("often", 4)
     old.save("midnight", crontab(minute=0, hour=0))
     old.save("off", 1, enabled=False)
     stock = OwnProcess(
@@ -62,7 +63,7 @@ def test_a_redbeat_that_fires_as_predicted_agrees_and_is_not_disturbed(
         code, found, said = shadow(env, tmp_path, redis_url)
 
         assert (code, set(found)) == (0, {"often", "midnight"}), f"{found} {said}"
-        assert found["often"]["fired"] in (4, 5, 6)
+        assert found["often"]["fired"] in (2, 3, 4)
         assert found["often"]["agrees"] is True
         assert "all 2 entries agree" in said
         assert old.client.get("redbeat::lock") == lock
