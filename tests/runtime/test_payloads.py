@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -12,7 +13,7 @@ import redis
 
 from backbeat.conf import override
 from backbeat.errors import GraphError
-from backbeat.runtime import payloads
+from backbeat.runtime import dag_keeper, payloads
 from backbeat.runtime.dag_keeper import DagKeeper
 from backbeat.store.slots import Slots
 from backbeat.store.store import Store
@@ -123,5 +124,20 @@ def test_a_keeper_removes_outputs_with_the_run_and_not_before(root: str, redis_c
         while store.dags.known(RUN):
             time.sleep(0.05)
         DagKeeper(store).step()
+
+    assert files(root) == []
+
+
+@pytest.mark.redis
+def test_a_keeper_on_a_machine_that_has_just_started_removes_them_too(
+    root: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The monotonic clock counts from there.
+    monkeypatch.setattr(dag_keeper, "time", SimpleNamespace(monotonic=lambda: 60.0))
+    payloads.keep("gone:1", VALUE, 100)
+
+    with override(key_retention=0.001):
+        time.sleep(0.01)
+        DagKeeper(Store(Slots(redis_client, "t", 4, direct=True, requeue_after=60.0, key_ttl=0.5))).step()
 
     assert files(root) == []
